@@ -1,0 +1,33 @@
+"""The NumPy backend: batch normalization, and the small layers and the training loop of Part I.
+
+Needs NumPy alone. The functions carry the maths; the layers carry parameters and buffers.
+"""
+
+from bnlib.numpy.batchnorm import BatchNorm, batch_norm, batch_norm_backward
+from bnlib.numpy.layers import (
+    Dropout,
+    Layer,
+    Linear,
+    ReLU,
+    Sequential,
+    Sigmoid,
+    softmax_cross_entropy,
+)
+from bnlib.numpy.training import SGD, History, evaluate, fit
+
+__all__ = [
+    "SGD",
+    "BatchNorm",
+    "Dropout",
+    "History",
+    "Layer",
+    "Linear",
+    "ReLU",
+    "Sequential",
+    "Sigmoid",
+    "batch_norm",
+    "batch_norm_backward",
+    "evaluate",
+    "fit",
+    "softmax_cross_entropy",
+]
