@@ -1,0 +1,319 @@
+"""Execute the course's notebooks, and keep their files a function of their sources and results.
+
+usage: python .make/notebooks.py run [03 …]        execute in place, then normalise
+       python .make/notebooks.py check [03 …]      execute in memory; fail where a byte would change
+       python .make/notebooks.py normalise [03 …]  normalise in place, without executing
+
+A notebook is named by its number, by the start of its file name, or by its path; without a name,
+all of notebooks/ are meant. Each runs in a fresh kernel of the Python that runs this script, in its
+own folder, on one thread. A notebook with an error in it is reported and left as it was.
+"""
+
+import argparse
+import asyncio
+import difflib
+import json
+import os
+import re
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import nbformat
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = ROOT / "notebooks"
+TIMEOUT = 300  # seconds a cell may take; a whole notebook should take less than 45
+
+# Numbers can depend on how a matrix product is split over threads, so that the split is fixed.
+ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "VECLIB_MAXIMUM_THREADS": "1",
+    "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # a debugger's warning that has no place in a cell
+}
+
+KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+KEPT_CELL_METADATA = ("slideshow", "tags")
+KEPT_METADATA = ("authors", "title")
+WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+LINKS = (
+    "LinkModel",
+    "DirectionalLinkModel",
+)  # refer to the widgets that they join, not the reverse
+
+
+class CellFailed(Exception):
+    """A cell raised; the text names the cell and carries its error."""
+
+
+# ---- normalise -----------------------------------------------------------------------------------
+
+
+def normalise(text):
+    """Return a notebook's text with everything gone that changes though its results do not.
+
+    text  str, a notebook file of format 4
+
+    Timings, trust and user-interface marks are dropped; slide types, tags and outputs stay. Cells
+    are named cell-01, cell-02, … in order, and widgets 1, 2, … in the order in which outputs refer
+    to them; widgets that no output refers to are dropped. normalise(normalise(t)) == normalise(t).
+    """
+    nb = nbformat.reads(text, as_version=4)
+    nb.nbformat_minor = 5
+    for number, cell in enumerate(nb.cells, 1):
+        _normalise_cell(cell, f"cell-{number:02}")
+    widgets = nb.metadata.get("widgets", {}).get(WIDGET_STATE, {}).get("state", {})
+    nb.metadata = {key: nb.metadata[key] for key in KEPT_METADATA if key in nb.metadata}
+    nb.metadata["kernelspec"] = KERNELSPEC
+    nb.metadata["language_info"] = {"name": "python"}
+    order = widget_order(nb.cells, widgets)
+    if order:
+        state = {key: _normalise_widget(widgets[key]) for key in order}
+        view = {"state": state, "version_major": 2, "version_minor": 0}
+        nb.metadata["widgets"] = {WIDGET_STATE: view}
+    text = nbformat.writes(nbformat.from_dict(nb), version=4)
+    if order:
+        new = {key: f"{number:032x}" for number, key in enumerate(order, 1)}
+        text = re.sub("|".join(map(re.escape, order)), lambda found: new[found[0]], text)
+    # Keys were sorted before they were renamed: write once more.
+    nb = nbformat.reads(text, as_version=4)
+    nbformat.validate(nb)
+    return nbformat.writes(nb, version=4).rstrip("\n") + "\n"
+
+
+def _normalise_cell(cell, name):
+    cell.id = name
+    metadata = {key: cell.metadata[key] for key in KEPT_CELL_METADATA if cell.metadata.get(key)}
+    if metadata.get("slideshow", {}).get("slide_type", "-") in ("-", ""):
+        metadata.pop("slideshow", None)
+    cell.metadata = metadata
+    if cell.cell_type == "code":
+        cell.outputs = _join_streams(cell.outputs)
+        for output in cell.outputs:
+            if "metadata" in output:
+                output.metadata = {
+                    k: v for k, v in output.metadata.items() if v and k in output.data
+                }
+
+
+def _join_streams(outputs):
+    """Join what one stream printed: how it was cut into messages depends on the clock."""
+    joined = []
+    for output in outputs:
+        last = joined[-1] if joined else None
+        if last and output.output_type == last.output_type == "stream" and output.name == last.name:
+            last.text += output.text
+        else:
+            joined.append(output)
+    for output in joined:
+        if output.output_type == "stream":
+            output.text = _as_seen(output.text)
+    return joined
+
+
+def _as_seen(text):
+    """What a terminal shows of a text: a carriage return starts its line again (progress bars)."""
+    lines = text.replace("\r\n", "\n").split("\n")
+    return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in lines)
+
+
+def widget_order(cells, widgets):
+    """Return the keys of the widgets that outputs show or need, in the order of first reference.
+
+    cells    a notebook's cells
+    widgets  dict of widget states by key
+    """
+    order = []
+
+    def walk(key):
+        if key in widgets and key not in order:
+            order.append(key)
+            for reference in references(widgets[key]):
+                walk(reference)
+
+    for cell in cells:
+        for output in cell.get("outputs", []):
+            if view := output.get("data", {}).get(WIDGET_VIEW):
+                walk(view["model_id"])
+    links = [key for key in widgets if widgets[key].get("model_name") in LINKS and key not in order]
+    links = [key for key in links if all(end in order for end in references(widgets[key]))]
+    for key in sorted(links, key=lambda k: [order.index(end) for end in references(widgets[k])]):
+        walk(key)
+    return order
+
+
+def references(widget):
+    """Return the keys of the widgets that a widget's state refers to, in the state's own order."""
+    return re.findall(r"\bIPY_MODEL_(\w+)", json.dumps(widget.get("state", {}), sort_keys=True))
+
+
+def _normalise_widget(widget):
+    """Sort its buffers, and drop the lines of layouts and styles that say nothing (most do)."""
+    if "buffers" in widget:
+        widget["buffers"] = sorted(widget["buffers"], key=lambda buffer: buffer["path"])
+    if widget["model_name"].endswith(("LayoutModel", "StyleModel")):
+        widget["state"] = {k: v for k, v in widget["state"].items() if v is not None}
+    return widget
+
+
+# ---- execute -------------------------------------------------------------------------------------
+
+
+def execute(nb, folder=NOTEBOOKS, timeout=TIMEOUT):
+    """Run every code cell of a notebook in a fresh kernel of this Python.
+
+    nb       the notebook (nbformat); left as it is
+    folder   the kernel's working folder
+    timeout  seconds that one cell may take
+
+    Returns an executed copy. Raises CellFailed when a cell raises or takes too long.
+    """
+    import ipykernel.kernelspec
+    from jupyter_client import AsyncKernelManager
+    from jupyter_client.kernelspec import KernelSpec
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+
+    class ThisPython(AsyncKernelManager):
+        """Whatever kernels are installed elsewhere, the one meant is that of this interpreter."""
+
+        kernel_spec = KernelSpec(**ipykernel.kernelspec.get_kernel_dict())
+
+    nb = nbformat.from_dict(json.loads(json.dumps(nb)))
+    nb.metadata.pop("widgets", None)
+    client = NotebookClient(
+        nb,
+        kernel_manager_class=ThisPython,
+        timeout=timeout,
+        resources={"metadata": {"path": str(folder)}},
+    )
+    client.log.setLevel("ERROR")
+    with tempfile.TemporaryDirectory() as profile:  # nobody's start-up files
+        env = os.environ | ENVIRONMENT | {"IPYTHONDIR": profile}
+        # What the kernel itself writes to stderr is about the kernel; a cell's stderr is an output.
+        with (Path(profile) / "log").open("w+") as log:
+            try:
+                asyncio.run(client.async_execute(env=env, stderr=log))
+            except (CellExecutionError, CellTimeoutError) as error:
+                raise CellFailed(_describe_failure(nb, error)) from None
+            except DeadKernelError as error:
+                log.seek(0)
+                raise CellFailed(f"{_describe_failure(nb, error)}\n{_indent(log.read())}") from None
+    return nb
+
+
+def _describe_failure(nb, error):
+    """Say which cell failed, with its source and its error."""
+    for number, cell in enumerate(nb.cells, 1):
+        for output in cell.get("outputs", []):
+            if output.output_type == "error":
+                trace = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(output.traceback))
+                return f"cell {number}:\n{_indent(cell.source)}\n\n{_indent(trace)}"
+    code = [n for n, cell in enumerate(nb.cells, 1) if cell.get("execution_count")]
+    return f"in cell {max(code, default=1)}: {type(error).__name__}: {error}"
+
+
+def _indent(text):
+    return "\n".join(f"    {line}" for line in text.splitlines())
+
+
+def first_difference(old, new):
+    """Say in which cell two normalised notebooks first differ, and how; "" when they do not.
+
+    old, new  str, the files' texts
+    """
+    if old == new:
+        return ""
+    old, new = json.loads(old), json.loads(new)
+    for number, (before, after) in enumerate(zip(old["cells"], new["cells"], strict=False), 1):
+        if before != after:
+            return f"cell {number} differs:\n{_diff(before, after)}"
+    if len(old["cells"]) != len(new["cells"]):
+        return f"{len(old['cells'])} cells before, {len(new['cells'])} after"
+    return f"the notebook's metadata differ:\n{_diff(old['metadata'], new['metadata'])}"
+
+
+def _diff(before, after):
+    texts = [
+        json.dumps(part, indent=1, ensure_ascii=False).splitlines() for part in (before, after)
+    ]
+    lines = difflib.unified_diff(*texts, "before", "after", lineterm="", n=2)
+    return _indent("\n".join(line[:200] for line, _ in zip(lines, range(40), strict=False)))
+
+
+# ---- the command ---------------------------------------------------------------------------------
+
+
+def find(names, folder=NOTEBOOKS):
+    """Return the paths of the notebooks that are meant; all of the folder when names is empty."""
+    everything = sorted(folder.glob("*.ipynb"))
+    chosen = []
+    for name in names:
+        found = [Path(name)] if Path(name).is_file() else []
+        found = found or [path for path in everything if path.name.startswith(name)]
+        if not found:
+            raise SystemExit(f"notebooks: no notebook {name!r} in {folder}")
+        chosen += found
+    return chosen if names else everything
+
+
+def run(path):
+    """Execute and normalise a notebook in place. Returns a line that says what came of it."""
+    old = path.read_text(encoding="utf-8")
+    new = executed(path, old)
+    if new != old:
+        path.write_text(new, encoding="utf-8", newline="\n")
+    return "unchanged" if new == old else "written"
+
+
+def check(path):
+    """Execute a notebook in memory. Raises CellFailed when its file would change."""
+    old = path.read_text(encoding="utf-8")
+    if difference := first_difference(old, executed(path, old)):
+        raise CellFailed(difference)
+    return "the same bytes"
+
+
+def normalise_file(path):
+    """Normalise a notebook in place."""
+    old = path.read_text(encoding="utf-8")
+    new = normalise(old)
+    if new != old:
+        path.write_text(new, encoding="utf-8", newline="\n")
+    return "unchanged" if new == old else "written"
+
+
+def executed(path, text):
+    """Return the text of a notebook file as a fresh execution makes it."""
+    nb = nbformat.reads(normalise(text), as_version=4)
+    return normalise(nbformat.writes(execute(nb, path.resolve().parent)))
+
+
+def main(arguments=None):
+    commands = {"run": run, "check": check, "normalise": normalise_file}
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("command", choices=commands)
+    parser.add_argument("notebook", nargs="*")
+    options = parser.parse_args(arguments)
+    failed = 0
+    for path in find(options.notebook):
+        start = time.perf_counter()
+        try:
+            outcome = commands[options.command](path)
+        except CellFailed as error:
+            failed += 1
+            print(f"{path.name}: FAILED, {error}\n", flush=True)
+            continue
+        seconds, size = time.perf_counter() - start, path.stat().st_size / 1000
+        print(f"{path.name}: {outcome}, {seconds:.1f} s, {size:.0f} kB", flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
