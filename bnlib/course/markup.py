@@ -1,0 +1,76 @@
+"""Short texts with `code`, **bold** and *stress*, as HTML and as plain text; the outputs' one CSS.
+
+Formulas stay $…$: JupyterLab and our pages typeset them inside HTML outputs.
+"""
+
+import html
+import re
+
+# JupyterLab's theme variables where there are any (light and dark), else what the page has.
+CSS = (
+    "<style>"
+    ".bn{color:var(--jp-content-font-color1,inherit);font-size:1em;line-height:1.5;"
+    "max-width:52em;margin:.3em 0;padding:.45em .9em;border-left:.35em solid #767676;"
+    "background:var(--jp-layout-color2,rgba(127,127,127,.1));border-radius:3px}"
+    ".bn p{margin:.3em 0}"
+    ".bn pre{margin:.5em 0;padding:.6em .8em;overflow-x:auto;"
+    "background:var(--jp-layout-color0,rgba(127,127,127,.08));"
+    "color:var(--jp-content-font-color1,inherit);"
+    "border:1px solid var(--jp-border-color2,rgba(127,127,127,.4))}"
+    ".bn summary{cursor:pointer}"
+    ".bn-right{border-left-color:#009E73}"
+    ".bn-notyet{border-left-color:#D55E00}"
+    ".bn-noted{border-left-color:#0072B2}"
+    ".bn-quiz ol{margin:.2em 0;padding-left:1.6em}"
+    ".bn-quiz>ol>li{margin:.7em 0}"
+    ".bn-quiz details{margin:.15em 0}"
+    ".bn-quiz details>p{margin:.1em 0 .4em 1.5em;padding-left:.6em;"
+    "border-left:.2em solid var(--jp-border-color1,#999)}"
+    "</style>"
+)
+
+_CODE = re.compile(r"`([^`]+)`")
+_BOLD = re.compile(r"\*\*(\S(?:.*?\S)?)\*\*")
+_STRESS = re.compile(r"(?<![\w*])\*(\S(?:[^*]*\S)?)\*(?![\w*])")
+
+
+def to_html(text):
+    """Escape a text and turn its marks into tags; blank lines part paragraphs.
+
+    >>> to_html("`x < 0` is *not* **safe**")
+    '<code>x &lt; 0</code> is <em>not</em> <strong>safe</strong>'
+    """
+    pieces = _CODE.split(text)  # odd places hold code, where no other mark counts
+    for i, piece in enumerate(pieces):
+        piece = html.escape(piece, quote=False)
+        if i % 2:
+            pieces[i] = f"<code>{piece}</code>"
+        else:
+            piece = _BOLD.sub(r"<strong>\1</strong>", piece)
+            pieces[i] = _STRESS.sub(r"<em>\1</em>", piece)
+    return "<br>".join(part.strip() for part in re.split(r"\n\s*\n", "".join(pieces)))
+
+
+def to_plain(text):
+    """The same text without the marks.
+
+    >>> to_plain("`x < 0` is *not* **safe**")
+    'x < 0 is not safe'
+    """
+    pieces = _CODE.split(text)
+    for i in range(0, len(pieces), 2):
+        pieces[i] = _STRESS.sub(r"\1", _BOLD.sub(r"\1", pieces[i]))
+    return "".join(pieces)
+
+
+class Rich:
+    """Something to display: HTML, and plain text with the same content."""
+
+    def __init__(self, plain, html):
+        self.plain, self.html = plain, html
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        return {"text/plain": self.plain, "text/html": self.html}
+
+    def __repr__(self):
+        return self.plain

@@ -1,0 +1,37 @@
+"""Plots: plot_<what>(data, *, ax=None, title=None) -> Axes, drawn without pyplot, shown by show().
+
+A title states the finding and comes from the caller. Without ax each plot makes its own figure.
+One module a theme; every plot that a notebook calls is named here.
+"""
+
+from bnlib.course.plots.general import (
+    figure,
+    plot_contours_with_path,
+    plot_curves,
+    plot_digits,
+    plot_heatmap,
+    plot_histograms,
+    plot_percentile_bands,
+)
+from bnlib.course.plots.mini_batch import (
+    plot_batch_means,
+    plot_biased_variance,
+    plot_company,
+    plot_eps,
+    plot_spread_law,
+)
+
+__all__ = [
+    "figure",
+    "plot_contours_with_path",
+    "plot_curves",
+    "plot_digits",
+    "plot_heatmap",
+    "plot_histograms",
+    "plot_percentile_bands",
+    "plot_batch_means",
+    "plot_biased_variance",
+    "plot_company",
+    "plot_eps",
+    "plot_spread_law",
+]

@@ -1,0 +1,277 @@
+"""The plots that many notebooks need. Colour never carries a meaning alone."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from bnlib.course.style import COLORS, HATCHES, LINESTYLES, MARKERS
+
+_COLORS = list(COLORS.values())
+
+
+def figure(rows=1, cols=1, size=None, **subplots):
+    """A figure outside pyplot, so that nothing is displayed by itself, and its axes.
+
+    rows, cols  the grid of axes
+    size        (width, height) in inches, 100 CSS pixels each; by default from the grid
+    subplots    further arguments of Figure.subplots, such as sharex=True
+
+    Returns (fig, axes): axes is one Axes when rows = cols = 1, else an array of them.
+    """
+    size = size or (min(4.6 * cols + 3.4 * (cols == 1), 11.0), 3.4 * rows + 1.1 * (rows == 1))
+    fig = Figure(figsize=size, layout="constrained")
+    return fig, fig.subplots(rows, cols, **subplots)
+
+
+def plot_histograms(*arrays, labels, xlabel, bins=40, range=None, ax=None, title=None):
+    """Histograms of the same quantity over one set of bins, each with its own hatch and line.
+
+    arrays   any shapes, flattened; heights are densities, so that sizes may differ
+    labels   one str per array
+    xlabel   symbol and unit, e.g. "x (grey level, 0 to 1)"
+    bins     number of bins, or their edges
+    range    (low, high) of the bins; by default from the smallest to the largest value
+
+    Returns the Axes. Raises ValueError when labels and arrays differ in number.
+    """
+    _same_length("labels", labels, "arrays", arrays)
+    ax = _axes(ax)
+    arrays = [np.asarray(a, float).ravel() for a in arrays]
+    edges = np.histogram_bin_edges(np.concatenate(arrays), bins, range)
+    for i, (values, label) in enumerate(zip(arrays, labels, strict=True)):
+        heights, _ = np.histogram(values, edges, density=True)
+        color = _COLORS[i % len(_COLORS)]
+        ax.stairs(heights, edges, fill=True, facecolor=color, alpha=0.25, edgecolor="none")
+        ax.stairs(
+            heights,
+            edges,
+            color=color,
+            linewidth=2.2,
+            linestyle=LINESTYLES[i % len(LINESTYLES)],
+            hatch=HATCHES[i % len(HATCHES)],
+            label=label,
+        )
+    return _finish(ax, xlabel, "density", title, legend=len(arrays) > 1)
+
+
+def plot_curves(x, curves, *, xlabel, ylabel, band=(0, 100), marks=None, ax=None, title=None):
+    """Curves over x, told apart by colour, dashes and markers.
+
+    x       (T,) array
+    curves  dict label -> (T,) array, or (seeds, T): then the median with a band
+    band    percentiles between which the band lies; (0, 100) covers all seeds
+    marks   dict label -> height: horizontal dotted reference lines
+    xlabel, ylabel  symbol and unit
+
+    Returns the Axes. Raises ValueError when a curve is not as long as x.
+    """
+    ax = _axes(ax)
+    x = np.asarray(x)
+    for i, (label, y) in enumerate(curves.items()):
+        y = np.asarray(y, float)
+        if y.ndim not in (1, 2) or y.shape[-1] != len(x):
+            raise ValueError(
+                f"curve {label!r} has shape {y.shape}; x of length {len(x)} needs "
+                f"({len(x)},) or (seeds, {len(x)})"
+            )
+        color = _COLORS[i % len(_COLORS)]
+        if y.ndim == 2:
+            low, high = np.percentile(y, band, axis=0)
+            ax.fill_between(x, low, high, color=color, alpha=0.2, linewidth=0)
+            y = np.median(y, axis=0)
+        ax.plot(
+            x,
+            y,
+            color=color,
+            linestyle=LINESTYLES[i % len(LINESTYLES)],
+            marker=MARKERS[i % len(MARKERS)],
+            markevery=max(1, len(x) // 10) if len(x) > 15 else 1,
+            label=label,
+        )
+    for label, height in (marks or {}).items():
+        ax.axhline(height, color="#444444", linestyle=":", linewidth=1.8)
+        ax.annotate(
+            label,
+            (1.0, height),
+            xycoords=("axes fraction", "data"),
+            xytext=(-4, 4),
+            textcoords="offset points",
+            ha="right",
+            fontsize=12,
+        )
+    return _finish(ax, xlabel, ylabel, title, legend=len(curves) > 1)
+
+
+def plot_percentile_bands(
+    x, values, *, xlabel, ylabel, percentiles=(15, 50, 85), ax=None, title=None, color="blue"
+):
+    """How a distribution moves: its median as a line, the outer percentiles as a band.
+
+    x            (T,) array, e.g. training steps
+    values       (T, K) array, K draws at each x
+    percentiles  (low, middle, high)
+
+    Returns the Axes. Raises ValueError when values has not one row per x.
+    """
+    values = np.asarray(values, float)
+    if values.ndim != 2 or len(values) != len(x):
+        raise ValueError(f"values has shape {values.shape}; x of length {len(x)} needs (T, K)")
+    ax = _axes(ax)
+    low, middle, high = np.percentile(values, percentiles, axis=1)
+    names = [f"{p:g}th percentile" if p != 50 else "median" for p in percentiles]
+    color = COLORS[color]
+    ax.fill_between(x, low, high, color=color, alpha=0.18, linewidth=0)
+    for y, style, name in zip((high, middle, low), ("--", "-", ":"), names[::-1], strict=True):
+        ax.plot(x, y, color=color, linestyle=style, linewidth=2.8 if style == "-" else 1.8)
+        ax.annotate(
+            name,
+            (x[-1], y[-1]),
+            xytext=(6, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=12,
+            annotation_clip=False,
+        )
+    return _finish(ax, xlabel, ylabel, title, legend=False)
+
+
+def plot_heatmap(
+    values, *, rows, cols, xlabel, ylabel, zlabel, fmt="{:.2f}", vmin=None, vmax=None,
+    cmap="cividis", ax=None, title=None,
+):  # fmt: skip
+    """A table as coloured cells with the number written in each.
+
+    values  (R, C) array; NaN cells say "NaN" on grey
+    rows    R tick labels, from top to bottom; cols  C tick labels
+    xlabel, ylabel, zlabel  symbol and unit of columns, rows and colour
+    fmt     how a number is written, e.g. "{:.0%}"; None writes none
+
+    Returns the Axes. Raises ValueError when rows or cols do not fit values.
+    """
+    values = np.asarray(values, float)
+    if values.shape != (len(rows), len(cols)):
+        raise ValueError(
+            f"values has shape {values.shape}; {len(rows)} rows and {len(cols)} cols need "
+            f"({len(rows)}, {len(cols)})"
+        )
+    ax = _axes(ax)
+    image = ax.imshow(values, cmap=cmap, vmin=vmin, vmax=vmax, aspect="auto")
+    image.get_cmap().set_bad("#cccccc")
+    ax.set_xticks(np.arange(len(cols)), [str(c) for c in cols])
+    ax.set_yticks(np.arange(len(rows)), [str(r) for r in rows])
+    ax.grid(False)
+    ax.spines[:].set_visible(False)
+    ax.tick_params(length=0)
+    if fmt:
+        for r, c in np.ndindex(values.shape):
+            text = fmt.format(values[r, c]) if np.isfinite(values[r, c]) else "NaN"
+            ax.text(c, r, text, ha="center", va="center", color=_ink(image, values[r, c]))
+    bar = ax.figure.colorbar(image, ax=ax, label=zlabel)
+    bar.outline.set_visible(False)
+    return _finish(ax, xlabel, ylabel, title, legend=False)
+
+
+def plot_digits(images, labels=None, *, cols=None, vmin=None, vmax=None, ax=None, title=None):
+    """Images side by side on one grid, dark ink on white, each with its label below.
+
+    images  (K, H, W) or (K, 784); numbers of any range (0 is white) unless vmin, vmax say so
+    labels  K values or None
+
+    Returns the Axes. Raises ValueError when labels and images differ in number.
+    """
+    images = np.asarray(images, float)
+    if images.ndim == 2:
+        side = round(images.shape[1] ** 0.5)
+        images = images.reshape(len(images), side, -1)
+    count, height, width = images.shape
+    if labels is not None:
+        _same_length("labels", labels, "images", images)
+    cols = cols or min(count, 10)
+    rows = -(-count // cols)
+    if ax is None:
+        _, ax = figure(size=(min(8.0, 1.1 * cols), (1.1 + 0.32 * (labels is not None)) * rows))
+    gap, foot = width // 7, (height // 3 if labels is not None else height // 7)
+    vmin = images.min() if vmin is None else vmin
+    vmax = images.max() if vmax is None else vmax
+    for i, image in enumerate(images):
+        left, top = (i % cols) * (width + gap), (i // cols) * (height + foot)
+        ax.imshow(
+            image,
+            cmap="gray_r",
+            vmin=vmin,
+            vmax=vmax,
+            extent=(left, left + width, top + height, top),
+        )
+        if labels is not None:
+            ax.text(left + width / 2, top + height + foot * 0.45, str(labels[i]), ha="center",
+                    va="center")  # fmt: skip
+    ax.set_xlim(-gap / 2, cols * (width + gap) - gap / 2)
+    ax.set_ylim(rows * (height + foot), -gap / 2)
+    ax.set_axis_off()
+    if title:
+        ax.set_title(title)
+    return ax
+
+
+def plot_contours_with_path(
+    loss, path, *, xlabel, ylabel, xlim, ylim, levels=14, minimum=None, ax=None, title=None
+):
+    """The loss over two parameters as contours, and the steps that a descent took on it.
+
+    loss     function of two arrays (a, b) -> loss, elementwise
+    path     (T, 2) array of visited points, or dict label -> (T, 2)
+    xlim, ylim  the window shown; steps outside of it are cut off
+    minimum  (a, b), marked with a star, or None
+
+    Returns the Axes.
+    """
+    ax = _axes(ax)
+    a, b = np.meshgrid(np.linspace(*xlim, 160), np.linspace(*ylim, 160))
+    z = loss(a, b)
+    ax.contour(a, b, z, levels=levels, colors="#8a8a8a", linewidths=1.0)
+    paths = path if isinstance(path, dict) else {None: path}
+    for i, (label, points) in enumerate(paths.items()):
+        points = np.asarray(points, float)
+        color = _COLORS[i % len(_COLORS)]
+        ax.plot(
+            points[:, 0],
+            points[:, 1],
+            color=color,
+            marker=MARKERS[i % len(MARKERS)],
+            markersize=6,
+            linestyle=LINESTYLES[i % len(LINESTYLES)],
+            linewidth=1.8,
+            label=label,
+        )
+        ax.annotate("start", points[0], xytext=(8, 8), textcoords="offset points", fontsize=12)
+    if minimum is not None:
+        ax.plot(*minimum, marker="*", color="black", markersize=15, linestyle="none",
+                label="minimum")  # fmt: skip
+    ax.set_xlim(xlim)
+    ax.set_ylim(ylim)
+    ax.grid(False)
+    return _finish(ax, xlabel, ylabel, title, legend=len(paths) > 1 or minimum is not None)
+
+
+def _axes(ax):
+    return figure()[1] if ax is None else ax
+
+
+def _finish(ax, xlabel, ylabel, title, *, legend):
+    ax.set_xlabel(xlabel)
+    ax.set_ylabel(ylabel)
+    if title:
+        ax.set_title(title)
+    if legend:
+        ax.legend()
+    return ax
+
+
+def _ink(image, value):
+    """Black or white, whichever reads better on the cell's colour."""
+    red, green, blue, _ = image.cmap(image.norm(value)) if np.isfinite(value) else (1, 1, 1, 1)
+    return "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else "white"
+
+
+def _same_length(name, these, other, those):
+    if len(these) != len(those):
+        raise ValueError(f"{len(these)} {name} for {len(those)} {other}; each needs its own")
