@@ -164,13 +164,13 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("backend", _backends(), ids=lambda b: b.name)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def draw():
     """draw(shape, *, seed=0, dtype=float64, axis=1, mean=0.0, std=1.0) -> Batch"""
     return draw_batch
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def oracle():
     """oracle(batch, *, training=True, momentum=0.1, eps=1e-5, axis=1) -> Result, float64"""
     pytest.importorskip("torch")

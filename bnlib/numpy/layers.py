@@ -116,13 +116,12 @@ class Linear(Layer):
 
 
 class Sigmoid(Layer):
-    """y = 1 / (1 + exp(-x)); exact for any x, without an overflow on the way."""
+    """y = 1 / (1 + exp(-x)), for any x without an overflow on the way."""
 
     _y = None
 
     def forward(self, x):
-        # exp of the largest number whose exp is still finite; beyond it y is 0 to the last digit
-        limit = np.log(np.finfo(x.dtype).max)
+        limit = np.log(np.finfo(x.dtype).max) - 1  # beyond, exp would overflow; y is 1e-38 there
         self._y = 1 / (1 + np.exp(np.minimum(-x, limit)))
         return self._y
 
