@@ -201,8 +201,10 @@ EXERCISES = [
             ),
             WrongTurn(
                 "rows instead of columns",
-                lambda x, eps: (x - x.mean(axis=1, keepdims=True))
-                / np.sqrt(x.var(axis=1, keepdims=True) + eps),
+                lambda x, eps: (
+                    (x - x.mean(axis=1, keepdims=True))
+                    / np.sqrt(x.var(axis=1, keepdims=True) + eps)
+                ),
                 "You normalize each example over its features: that is *layer* normalization. Here "
                 "each feature is normalized over the examples, `axis=0`.",
             ),
@@ -328,7 +330,7 @@ QUIZ = [
         "A feature has variance 0 in a batch. Its $\\hat{x}$ is …",
         {
             "NaN": "Without $\\varepsilon$ it would be.",
-            "0": "The numerator is 0 for every example, and $\\sqrt{\\varepsilon}$ below it is not.",
+            "0": "The numerator is 0 for every example; $\\sqrt{\\varepsilon}$ below it is not.",
             "1/√ε": "The numerator is $x - \\mu_\\mathcal{B}$, and that is 0.",
         },
         correct=1,

@@ -54,7 +54,9 @@ class BatchMeans(Explorer):
         left.set_title("means of 400 batches")
         m = np.geomspace(2, 2000, 50)
         right.loglog(m, 1 / np.sqrt(m), color=COLORS["black"], linestyle="--", linewidth=2)
-        right.annotate(r"$1/\sqrt{m}$", (12, 12**-0.5), xytext=(6, 6), textcoords="offset points")
+        right.annotate(
+            r"$1/\sqrt{m}$", (250, 250**-0.5), xytext=(4, 10), textcoords="offset points"
+        )
         (dot,) = right.plot([8], [0.3], marker="o", markersize=12, color=COLORS["vermillion"])
         right.set_xticks([2, 8, 60, 400, 2000], ["2", "8", "60", "400", "2000"])
         right.set_yticks([0.02, 0.05, 0.1, 0.2, 0.5], ["0.02", "0.05", "0.1", "0.2", "0.5"])

@@ -23,15 +23,15 @@ from bnlib.course.plots.mini_batch import (
 
 __all__ = [
     "figure",
-    "plot_contours_with_path",
-    "plot_curves",
-    "plot_digits",
-    "plot_heatmap",
-    "plot_histograms",
-    "plot_percentile_bands",
     "plot_batch_means",
     "plot_biased_variance",
     "plot_company",
+    "plot_contours_with_path",
+    "plot_curves",
+    "plot_digits",
     "plot_eps",
+    "plot_heatmap",
+    "plot_histograms",
+    "plot_percentile_bands",
     "plot_spread_law",
 ]

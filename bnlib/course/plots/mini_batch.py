@@ -55,13 +55,15 @@ def plot_spread_law(sizes, spreads, *, population, ax=None):
         np.repeat(sizes, spreads.shape[1]),
         spreads.ravel(),
         marker="o",
-        markersize=4,
+        markersize=5,
         linestyle="none",
-        alpha=0.35,
+        alpha=0.5,
         color=COLORS["vermillion"],
         label=f"each of {spreads.shape[1]} units",
     )
     _plain_ticks(ax, sizes)
+    ticks = [0.02, 0.05, 0.1, 0.2, 0.5]
+    ax.set_yticks(ticks, [str(t) for t in ticks])
     ax.set(xlabel="batch size $m$", ylabel=r"spread of $\mu_\mathcal{B}$ (in $\sigma$)")
     ax.set_title("Four times the batch, half the spread")
     ax.legend(loc="lower left")
@@ -128,10 +130,9 @@ def plot_eps(s, inside, outside, *, eps, ax=None):
     )
     ax.annotate(
         r"outside: $\sigma/(\sigma+\varepsilon)$",
-        (1.2e-5, 0.55),
-        xytext=(-10, 0),
+        (1.2e-5, 0.42),
+        xytext=(0, 0),
         textcoords="offset points",
-        ha="right",
         color=COLORS["vermillion"],
     )
     ax.set(xlabel=r"standard deviation of $x$, $\sigma$ (units of $x$)", ylim=(0, 1.1))
@@ -160,7 +161,7 @@ def plot_company(x_hats, *, exact, ax=None):
         )
     ax.axhline(exact, **_LAW)
     ax.annotate(
-        f"all digits:\n{exact:.2f}",
+        f"all digits:\n{exact:.2f}".replace("-", "\N{MINUS SIGN}"),
         (len(x_hats) - 0.55, exact),
         xytext=(4, 0),
         textcoords="offset points",
