@@ -2,5 +2,6 @@
 
 from bnlib.course.explorers.base import Choice, Explorer, Slider, Switch
 from bnlib.course.explorers.batch_means import BatchMeans
+from bnlib.course.explorers.first_look import FirstLook
 
-__all__ = ["BatchMeans", "Choice", "Explorer", "Slider", "Switch"]
+__all__ = ["BatchMeans", "Choice", "Explorer", "FirstLook", "Slider", "Switch"]
