@@ -29,37 +29,41 @@ CSS = (
     "</style>"
 )
 
-_CODE = re.compile(r"`([^`]+)`")
+_VERBATIM = re.compile(r"(`[^`]+`|\$[^$]+\$)")  # code and formulas: no mark counts inside
 _BOLD = re.compile(r"\*\*(\S(?:.*?\S)?)\*\*")
 _STRESS = re.compile(r"(?<![\w*])\*(\S(?:[^*]*\S)?)\*(?![\w*])")
 
 
 def to_html(text):
-    """Escape a text and turn its marks into tags; blank lines part paragraphs.
+    """Escape a text and turn its marks into tags; a blank line starts a new line.
 
-    >>> to_html("`x < 0` is *not* **safe**")
-    '<code>x &lt; 0</code> is <em>not</em> <strong>safe</strong>'
+    >>> to_html("`x < 0` is *not* **safe**, nor is $a < b^*$")
+    '<code>x &lt; 0</code> is <em>not</em> <strong>safe</strong>, nor is $a &lt; b^*$'
     """
-    pieces = _CODE.split(text)  # odd places hold code, where no other mark counts
+    pieces = _VERBATIM.split(text)  # odd places hold code or a formula
     for i, piece in enumerate(pieces):
-        piece = html.escape(piece, quote=False)
-        if i % 2:
-            pieces[i] = f"<code>{piece}</code>"
+        if i % 2 and piece.startswith("`"):
+            pieces[i] = f"<code>{html.escape(piece[1:-1], quote=False)}</code>"
+        elif i % 2:
+            pieces[i] = html.escape(piece, quote=False)
         else:
-            piece = _BOLD.sub(r"<strong>\1</strong>", piece)
+            piece = _BOLD.sub(r"<strong>\1</strong>", html.escape(piece, quote=False))
             pieces[i] = _STRESS.sub(r"<em>\1</em>", piece)
     return "<br>".join(part.strip() for part in re.split(r"\n\s*\n", "".join(pieces)))
 
 
 def to_plain(text):
-    """The same text without the marks.
+    """The same text without the marks; formulas stay as they are.
 
-    >>> to_plain("`x < 0` is *not* **safe**")
-    'x < 0 is not safe'
+    >>> to_plain("`x < 0` is *not* **safe**, nor is $a < b^*$")
+    'x < 0 is not safe, nor is $a < b^*$'
     """
-    pieces = _CODE.split(text)
-    for i in range(0, len(pieces), 2):
-        pieces[i] = _STRESS.sub(r"\1", _BOLD.sub(r"\1", pieces[i]))
+    pieces = _VERBATIM.split(text)
+    for i, piece in enumerate(pieces):
+        if i % 2:
+            pieces[i] = piece.strip("`")
+        else:
+            pieces[i] = _STRESS.sub(r"\1", _BOLD.sub(r"\1", piece))
     return "".join(pieces)
 
 

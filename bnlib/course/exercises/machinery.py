@@ -5,6 +5,7 @@ questions as QUIZ. What is shown as a solution is the source of the function tha
 """
 
 import copy
+import dis
 import html
 import importlib
 import inspect
@@ -176,6 +177,8 @@ class FunctionExercise(Exercise):
             try:
                 results.append(self._run(answer, given, copied=True))
             except (Exception, SystemExit) as error:
+                if isinstance(error, NotImplementedError) or "ellipsis" in str(error):
+                    return self.not_attempted()  # a stub that says so, or one half filled in
                 return self.verdict(
                     "not yet", f"Your function stopped with `{_one_line(error)}`. {_where(error)}"
                 )
@@ -186,7 +189,11 @@ class FunctionExercise(Exercise):
                     "numbers. Work on new arrays (`x = x - mean`, not `x -= mean`).",
                 )
         if all(result is None or result is Ellipsis for result in results):
-            return self.not_attempted()
+            if _says_nothing(answer):
+                return self.not_attempted()
+            return self.verdict(
+                "not yet", "Your function returns nothing (None): is a `return` missing at its end?"
+            )
         right = [self._agrees(result, wish) for result, wish in zip(results, expected, strict=True)]
         if all(right):
             for test in self.also:
@@ -482,9 +489,11 @@ def _too_far(got, want, unit):
         return f"{got:.4g}{unit} has the wrong sign."
     more = "large" if abs(got) > abs(want) else "small"
     small, large = sorted((abs(got), abs(want)))
-    far = "by a little" if small and large / small < 1.1 else ""
-    if not small or large / small >= 2:
-        far = "by more than a factor of two" if not small or large / small < 10 else "by far"
+    ratio = large / small if small else np.inf
+    far = (
+        "" if ratio < 2 or not want else "by more than a factor of two" if ratio < 10 else "by far"
+    )
+    far = "by a little" if ratio < 1.1 else far
     return f"{got:.4g}{unit} is too {more} {far}".rstrip() + "."
 
 
@@ -537,6 +546,15 @@ def _refuse_uncallable(answer, solution):
     )
 
 
+def _says_nothing(answer):
+    """Is this function an untouched stub: nothing but `...`, `pass`, a docstring, or holes?"""
+    code = getattr(answer, "__code__", None)
+    if code is None or Ellipsis in code.co_consts:
+        return True
+    idle = {"RESUME", "NOP", "LOAD_CONST", "RETURN_VALUE", "RETURN_CONST"}
+    return all(step.opname in idle for step in dis.get_instructions(code))
+
+
 def _refuse_arguments(answer, solution, inputs):
     try:
         inspect.signature(answer).bind(*inputs)
@@ -576,8 +594,6 @@ def _one_line(error):
 
 def _where(error):
     """A hint at what the exception usually means here."""
-    if isinstance(error, NotImplementedError):
-        return "Take the `raise` away and write your code there."
     if isinstance(error, NameError):
         return "Is a name misspelt, or defined in a cell that was not run?"
     if isinstance(error, ValueError) and "broadcast" in str(error):

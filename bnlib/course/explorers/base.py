@@ -160,6 +160,7 @@ class Explorer(anywidget.AnyWidget):
     _raw = traitlets.Dict().tag(sync=True)
     _picture = traitlets.Bytes().tag(sync=True)
     _text = traitlets.Unicode().tag(sync=True)
+    _ratio = traitlets.Float(float(SHARPNESS)).tag(sync=True)  # screen pixels per CSS pixel
 
     def __init__(self, **values):
         known = {control.name: control for control in self.controls}
@@ -180,6 +181,7 @@ class Explorer(anywidget.AnyWidget):
         self._text, pixels = self._live.frame(self.values)
         self._picture = small_png(pixels)
         self.observe(self._refresh, "_raw")
+        self.observe(self._sharpen, "_ratio")
 
     def draw(self, fig):
         raise NotImplementedError(f"{type(self).__name__} must define draw(fig)")
@@ -222,6 +224,11 @@ class Explorer(anywidget.AnyWidget):
             self._text = text
             self._picture = fast_png(pixels)
 
+    def _sharpen(self, change):
+        """A screen told its resolution: draw that many pixels from now on, and no more."""
+        self._live = _Live(self, min(max(change.new, 1.0), SHARPNESS))
+        self._live.frame(self.values)
+
     def __repr__(self):
         return f"Explorer “{self.title}”: {self._text}"
 
@@ -237,9 +244,9 @@ class Explorer(anywidget.AnyWidget):
 class _Live:
     """A figure of which only the moving artists are redrawn over a stored background."""
 
-    def __init__(self, explorer):
+    def __init__(self, explorer, sharpness=SHARPNESS):
         self.explorer = explorer
-        self.fig = Figure(figsize=explorer.size, dpi=DPI * SHARPNESS, layout="constrained")
+        self.fig = Figure(figsize=explorer.size, dpi=DPI * sharpness, layout="constrained")
         self.canvas = FigureCanvasAgg(self.fig)
         self.art = explorer.draw(self.fig)
         self.background = self.limits = None

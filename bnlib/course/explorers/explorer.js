@@ -106,6 +106,11 @@ function render({ model, el }) {
   el.append(root);
 
   paint(); say(); move();
+  const ratio = Math.min(Math.max(Math.ceil(window.devicePixelRatio * 4) / 4, 1), 2);
+  if (model.get("_ratio") !== ratio) {
+    model.set("_ratio", ratio);
+    model.save_changes();
+  }
   model.on("change:_picture", paint);
   model.on("change:_text", say);
   model.on("change:_raw", move);

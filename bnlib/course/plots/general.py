@@ -154,8 +154,8 @@ def plot_heatmap(
             f"({len(rows)}, {len(cols)})"
         )
     ax = _axes(ax)
+    ax.set_facecolor("#cccccc")  # where NaN leaves a cell out
     image = ax.imshow(values, cmap=cmap, vmin=vmin, vmax=vmax, aspect="auto")
-    image.get_cmap().set_bad("#cccccc")
     ax.set_xticks(np.arange(len(cols)), [str(c) for c in cols])
     ax.set_yticks(np.arange(len(rows)), [str(r) for r in rows])
     ax.grid(False)

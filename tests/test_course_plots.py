@@ -1,0 +1,137 @@
+"""Plots draw the numbers they were given, label both axes, and refuse what does not fit."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from bnlib.course import plots
+
+LABELS = {"xlabel": "step t", "ylabel": "loss (nats)"}
+T = np.arange(20)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def test_figure_is_not_pyplots():
+    fig, ax = plots.figure()
+    assert fig.number is None if hasattr(fig, "number") else ax.figure is fig
+
+
+def test_figure_gives_a_grid():
+    fig, axes = plots.figure(2, 3, (9, 5))
+    assert axes.shape == (2, 3)
+    assert tuple(fig.get_size_inches()) == (9, 5)
+
+
+def test_histograms_are_densities_over_shared_bins(rng):
+    ax = plots.plot_histograms(rng.normal(size=100), rng.normal(size=(30, 10)),
+                               labels=["a", "b"], xlabel="x (σ)", bins=12)  # fmt: skip
+    outlines = [p for p in ax.patches if p.get_label() in ("a", "b")]
+    edges = [patch.get_data().edges for patch in outlines]
+    assert_allclose(edges[0], edges[1])
+    for patch in outlines:
+        data = patch.get_data()
+        assert_allclose(np.sum(data.values * np.diff(data.edges)), 1.0)
+
+
+def test_histograms_differ_by_more_than_color(rng):
+    ax = plots.plot_histograms(*rng.normal(size=(3, 50)), labels=list("abc"), xlabel="x (σ)")
+    outlines = [p for p in ax.patches if p.get_label() in ("a", "b", "c")]
+    assert len({(str(p.get_linestyle()), p.get_hatch()) for p in outlines}) == 3
+
+
+def test_curves_with_seeds_show_median_and_band(rng):
+    runs = rng.normal(size=(5, 20))
+    ax = plots.plot_curves(T, {"BN": runs}, **LABELS)
+    assert_allclose(ax.lines[0].get_ydata(), np.median(runs, axis=0))
+    band = ax.collections[0].get_paths()[0].vertices
+    assert_allclose((band[:, 1].min(), band[:, 1].max()), (runs.min(), runs.max()))
+
+
+def test_curves_differ_by_more_than_color():
+    ax = plots.plot_curves(T, {name: T * k for k, name in enumerate("abcde")}, **LABELS)
+    assert len({(str(line.get_linestyle()), line.get_marker()) for line in ax.lines}) == 5
+
+
+def test_curves_draw_reference_lines():
+    ax = plots.plot_curves(T, {"a": T}, marks={"chance": 2.3}, **LABELS)
+    assert_allclose(ax.lines[1].get_ydata(), 2.3)
+    assert [text.get_text() for text in ax.texts] == ["chance"]
+
+
+def test_percentile_bands_follow_the_percentiles(rng):
+    values = rng.normal(size=(20, 99))
+    ax = plots.plot_percentile_bands(T, values, percentiles=(10, 50, 90), **LABELS)
+    assert_allclose([line.get_ydata() for line in ax.lines],
+                    np.percentile(values, (90, 50, 10), axis=1))  # fmt: skip
+
+
+def test_heatmap_writes_every_number_and_survives_nan():
+    values = np.array([[0.1, np.nan, 0.3], [0.4, 0.5, 0.6]])
+    ax = plots.plot_heatmap(values, rows=[1, 2], cols="abc", zlabel="accuracy", **LABELS)
+    assert [t.get_text() for t in ax.texts] == ["0.10", "NaN", "0.30", "0.40", "0.50", "0.60"]
+
+
+def test_digits_are_drawn_once_each_with_their_labels(rng):
+    ax = plots.plot_digits(rng.random((12, 784)), labels=range(12), cols=5)
+    assert len(ax.images) == 12
+    assert [t.get_text() for t in ax.texts] == [str(k) for k in range(12)]
+
+
+def test_contours_draw_the_path():
+    path = np.array([[2.0, 2.0], [1.0, 0.5], [0.5, 0.1]])
+    ax = plots.plot_contours_with_path(
+        lambda a, b: a**2 + 5 * b**2, path, xlabel="w₁ (no unit)", ylabel="w₂ (no unit)",
+        xlim=(-3, 3), ylim=(-2, 2), minimum=(0, 0),
+    )  # fmt: skip
+    assert_allclose(ax.lines[0].get_xydata(), path)
+    assert_allclose((ax.get_xlim(), ax.get_ylim()), ((-3, 3), (-2, 2)))
+
+
+CALLS = {
+    "histograms": lambda **k: plots.plot_histograms(T, labels=["a"], xlabel="x (σ)", **k),
+    "curves": lambda **k: plots.plot_curves(T, {"a": T}, **LABELS, **k),
+    "bands": lambda **k: plots.plot_percentile_bands(T, np.outer(T, T), **LABELS, **k),
+    "heatmap": lambda **k: plots.plot_heatmap(
+        np.eye(2), rows="ab", cols="cd", zlabel="z", **LABELS, **k
+    ),
+    "contours": lambda **k: plots.plot_contours_with_path(
+        lambda a, b: a * a + b * b, [[1, 1], [0, 0]], xlim=(-2, 2), ylim=(-2, 2), **LABELS, **k
+    ),
+}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_plot_draws_on_the_given_axes_with_the_given_title(call):
+    _, axes = plots.figure(1, 2)
+    ax = call(ax=axes[1], title="What it shows")
+    assert ax is axes[1]
+    assert ax.get_title(loc="left") + ax.get_title() == "What it shows"
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_plot_labels_both_axes(call):
+    ax = call()
+    assert ax.get_xlabel()
+    assert ax.get_ylabel()
+
+
+MISFITS = {
+    "labels": (lambda: plots.plot_histograms(T, T, labels=["a"], xlabel="x"), "1 labels for 2"),
+    "curve": (lambda: plots.plot_curves(T, {"a": T[:3]}, **LABELS), r"shape \(3,\)"),
+    "bands": (lambda: plots.plot_percentile_bands(T, T, **LABELS), r"shape \(20,\)"),
+    "heatmap": (
+        lambda: plots.plot_heatmap(np.eye(2), rows="a", cols="cd", zlabel="z", **LABELS),
+        "1 rows and 2 cols",
+    ),
+    "digits": (lambda: plots.plot_digits(np.zeros((2, 28, 28)), labels=[1]), "1 labels for 2"),
+}
+
+
+@pytest.mark.parametrize(("call", "message"), MISFITS.values(), ids=MISFITS)
+def test_plot_refuses_what_does_not_fit(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
