@@ -165,3 +165,15 @@ def test_no_package_index_is_named(name):
 
 def test_this_python_is_supported():
     assert Version(".".join(map(str, sys.version_info[:2]))) >= Version(SUPPORTED[0])
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "data/README.md"])
+def test_links_into_the_repository_lead_somewhere(page):
+    targets = re.findall(r"\]\(([^)#]+)", read(page))
+    inside = [target for target in targets if "://" not in target]
+    assert [target for target in inside if not (ROOT / page).parent.joinpath(target).exists()] == []
+
+
+def test_every_notebook_is_linked_in_the_readme():
+    notebooks = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
+    assert [name for name in notebooks if f"(notebooks/{name})" not in read("README.md")] == []
