@@ -433,7 +433,7 @@ def test_tuple_is_asked_for():
         (np.nan, "not finite, but NaN"),
         ("0.125", "is the string"),
         (np.zeros(3), "has shape (3,); one number is expected"),
-        (spread, "wants its value"),
+        pytest.param(spread, "wants its value", id="function"),
     ],
     ids=str,
 )
