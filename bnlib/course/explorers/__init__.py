@@ -2,6 +2,7 @@
 
 from bnlib.course.explorers.base import Choice, Explorer, Slider, Switch
 from bnlib.course.explorers.batch_means import BatchMeans
+from bnlib.course.explorers.descent import Descent
 from bnlib.course.explorers.first_look import FirstLook
 
-__all__ = ["BatchMeans", "Choice", "Explorer", "FirstLook", "Slider", "Switch"]
+__all__ = ["BatchMeans", "Choice", "Descent", "Explorer", "FirstLook", "Slider", "Switch"]

@@ -4,6 +4,13 @@ A title states the finding and comes from the caller. Without ax each plot makes
 One module a theme; every plot that a notebook calls is named here.
 """
 
+from bnlib.course.plots.descent import (
+    plot_descents,
+    plot_rate_sweep,
+    plot_spectra,
+    plot_steps_law,
+    plot_test_statistics,
+)
 from bnlib.course.plots.general import (
     figure,
     plot_contours_with_path,
@@ -28,10 +35,15 @@ __all__ = [
     "plot_company",
     "plot_contours_with_path",
     "plot_curves",
+    "plot_descents",
     "plot_digits",
     "plot_eps",
     "plot_heatmap",
     "plot_histograms",
     "plot_percentile_bands",
+    "plot_rate_sweep",
+    "plot_spectra",
     "plot_spread_law",
+    "plot_steps_law",
+    "plot_test_statistics",
 ]
