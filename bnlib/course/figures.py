@@ -89,14 +89,17 @@ def png_bytes(fig, sharpness=SHARPNESS):
 
 
 def small_png(pixels):
-    """(H, W, 4) uint8 RGBA on white → PNG bytes; 256 colours where the eye cannot tell."""
+    """(H, W, 4) uint8 RGBA on white → PNG bytes; a palette where the eye cannot tell."""
     image = Image.fromarray(pixels)
     flat = Image.new("RGB", image.size, "white")
     flat.paste(image, mask=image.getchannel("A"))
-    few = flat.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    error = np.abs(np.asarray(flat, np.int16) - np.asarray(few.convert("RGB"), np.int16))
-    candidates = [flat] if error.mean() > 0.5 or np.quantile(error, 0.999) > 24 else [few, flat]
-    return min((_encode(candidate) for candidate in candidates), key=len)
+    exact = np.asarray(flat, np.int16)
+    for colors, worst in ((64, 16), (256, 24)):
+        few = flat.quantize(colors, Image.Quantize.MEDIANCUT, kmeans=2, dither=Image.Dither.NONE)
+        error = np.abs(exact - np.asarray(few.convert("RGB"), np.int16))
+        if error.mean() < 0.3 and np.quantile(error, 0.999) <= worst:  # of 255
+            return _encode(few)
+    return _encode(flat)
 
 
 def _encode(image):
