@@ -4,5 +4,19 @@ from bnlib.course.explorers.base import Choice, Explorer, Slider, Switch
 from bnlib.course.explorers.batch_means import BatchMeans
 from bnlib.course.explorers.descent import Descent
 from bnlib.course.explorers.first_look import FirstLook
+from bnlib.course.explorers.gamma_beta import GammaBeta
+from bnlib.course.explorers.nudge import Nudge
+from bnlib.course.explorers.running_estimate import RunningEstimate
 
-__all__ = ["BatchMeans", "Choice", "Descent", "Explorer", "FirstLook", "Slider", "Switch"]
+__all__ = [
+    "BatchMeans",
+    "Choice",
+    "Descent",
+    "Explorer",
+    "FirstLook",
+    "GammaBeta",
+    "Nudge",
+    "RunningEstimate",
+    "Slider",
+    "Switch",
+]

@@ -4,12 +4,24 @@ A title states the finding and comes from the caller. Without ax each plot makes
 One module a theme; every plot that a notebook calls is named here.
 """
 
+from bnlib.course.plots.backward import (
+    plot_backward_graph,
+    plot_gradient_error,
+    plot_jacobian,
+    plot_two_gradients,
+)
 from bnlib.course.plots.descent import (
     plot_descents,
     plot_rate_sweep,
     plot_spectra,
     plot_steps_law,
     plot_test_statistics,
+)
+from bnlib.course.plots.gamma_beta import (
+    plot_accuracies,
+    plot_learned,
+    plot_sigmoid_inputs,
+    plot_weight_scale,
 )
 from bnlib.course.plots.general import (
     figure,
@@ -20,6 +32,7 @@ from bnlib.course.plots.general import (
     plot_histograms,
     plot_percentile_bands,
 )
+from bnlib.course.plots.inference import plot_error_against_batch, plot_paired_errors
 from bnlib.course.plots.mini_batch import (
     plot_batch_means,
     plot_biased_variance,
@@ -30,6 +43,8 @@ from bnlib.course.plots.mini_batch import (
 
 __all__ = [
     "figure",
+    "plot_accuracies",
+    "plot_backward_graph",
     "plot_batch_means",
     "plot_biased_variance",
     "plot_company",
@@ -38,12 +53,20 @@ __all__ = [
     "plot_descents",
     "plot_digits",
     "plot_eps",
+    "plot_error_against_batch",
+    "plot_gradient_error",
     "plot_heatmap",
     "plot_histograms",
+    "plot_jacobian",
+    "plot_learned",
+    "plot_paired_errors",
     "plot_percentile_bands",
     "plot_rate_sweep",
+    "plot_sigmoid_inputs",
     "plot_spectra",
     "plot_spread_law",
     "plot_steps_law",
     "plot_test_statistics",
+    "plot_two_gradients",
+    "plot_weight_scale",
 ]
