@@ -1,6 +1,7 @@
 """Explorers: a change redraws picture and sentence; what is saved repeats, byte for byte."""
 
 import io
+import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -142,6 +143,12 @@ def test_whole_numbers_stay_whole():
 
 def test_listed_values_are_written_out():
     assert Slider("m", "m", values=(0.001, 10), unit="s").spec()["texts"] == ["0.001 s", "10 s"]
+
+
+def test_slider_takes_numpy_numbers():
+    sizes = Slider("m", "m", values=2 ** np.arange(3))
+    assert [type(value) for value in sizes.values] == [int] * 3
+    assert json.dumps(Slider("a", "a", np.float64(0), np.float64(1), np.float64(0.1)).spec())
 
 
 def test_slider_without_range_or_values_raises():

@@ -16,8 +16,12 @@ def rng():
 
 
 def test_figure_is_not_pyplots():
+    import matplotlib.pyplot as plt
+
+    before = plt.get_fignums()
     fig, ax = plots.figure()
-    assert fig.number is None if hasattr(fig, "number") else ax.figure is fig
+    assert plt.get_fignums() == before
+    assert ax.figure is fig
 
 
 def test_figure_gives_a_grid():

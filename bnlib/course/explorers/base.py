@@ -51,7 +51,9 @@ class Slider:
         ranged = None not in (self.low, self.high, self.step)
         if ranged == bool(len(self.values)):
             raise ValueError(f"slider {self.name!r}: give either low, high and step, or values")
-        object.__setattr__(self, "values", tuple(self.values))
+        for name in ("low", "high", "step", "value"):
+            object.__setattr__(self, name, _plain(getattr(self, name)))
+        object.__setattr__(self, "values", tuple(_plain(value) for value in self.values))
         start = self.value if self.value is not None else (self.low if ranged else self.values[0])
         object.__setattr__(self, "value", start)
         self.encode(start)
@@ -293,6 +295,11 @@ def fast_png(pixels):
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
         for kind, data in [(b"IHDR", header), (b"IDAT", zlib.compress(rows, 1)), (b"IEND", b"")]
     )
+
+
+def _plain(value):
+    """NumPy's numbers as Python's, which travel as JSON."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _decimals(step):
