@@ -203,7 +203,7 @@ def create(venv, interrupted):
                 f"install python{python_version()}-venv), then run the same command again."
             )
     if venv.path.exists():
-        why = "the last install was interrupted" if interrupted else "it does not fit any more"
+        why = "the last install was not finished" if interrupted else "it does not fit any more"
         say(f"making .venv afresh: {why}")
         remove(venv)
     venv.write(venv.busy, "")
@@ -280,6 +280,7 @@ def installer_environment(venv):
     for name in ("VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONHOME", "PYTHONPATH"):
         env.pop(name, None)
     env.update(PIP_DISABLE_PIP_VERSION_CHECK="1", PIP_REQUIRE_VIRTUALENV="0", NO_COLOR="1")
+    env["UV_BUILD_CONSTRAINT"] = "constraints.txt"  # what builds bnlib is pinned, too
     _, output = run([str(venv.python), "-m", "pip", "config", "list"], env)
     setting = {}  # pip prints "global.index-url='…'"; what comes later weighs more
     for key, value in re.findall(r"^(?:global|install|:env:)\.([a-z-]+)='(.*)'$", output, re.M):

@@ -43,7 +43,8 @@ def test(python):
     command += ["-n", str(cores()), "--dist", "loadfile", "--no-loadscope-reorder"]
     command += ["--nbval", "--nbval-current-env", "--nbval-cell-timeout=300"]
     command += ["--nbval-sanitize-with", "tests/nbval_sanitize.cfg"]
-    hand_over([*command, *arguments(), "notebooks", "tests", "bnlib"], quiet_environment())
+    longest_first = ["notebooks", "tests/test_notebooks.py", "tests", "bnlib"]
+    hand_over([*command, *arguments(), *longest_first], quiet_environment())
 
 
 def browser(python):

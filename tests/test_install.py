@@ -129,6 +129,7 @@ def test_first_call_makes_venv_then_installs(stage):
 def test_install_asks_for_the_extras_at_the_tested_versions(stage):
     stage.ensure("course", "torch")
     assert "-c constraints.txt -e .[course,torch]" in stage.command("packages with uv")
+    assert stage.environment("packages with uv")["UV_BUILD_CONSTRAINT"] == "constraints.txt"
 
 
 def test_second_call_starts_no_program(stage):
@@ -159,7 +160,7 @@ def test_interrupted_install_is_started_afresh(stage, broken_off, capsys):
     with pytest.raises(KeyboardInterrupt):
         stage.ensure("course")
     assert stage.ensure("course") == ["create", "settings", "uv", "packages with uv", "fonts"]
-    assert "was interrupted" in capsys.readouterr().out
+    assert "was not finished" in capsys.readouterr().out
     assert stage.ensure("course") == []
 
 
