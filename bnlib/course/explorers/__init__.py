@@ -5,6 +5,7 @@ from bnlib.course.explorers.batch_means import BatchMeans
 from bnlib.course.explorers.descent import Descent
 from bnlib.course.explorers.first_look import FirstLook
 from bnlib.course.explorers.gamma_beta import GammaBeta
+from bnlib.course.explorers.layer_flow import LayerFlow
 from bnlib.course.explorers.nudge import Nudge
 from bnlib.course.explorers.running_estimate import RunningEstimate
 
@@ -15,6 +16,7 @@ __all__ = [
     "Explorer",
     "FirstLook",
     "GammaBeta",
+    "LayerFlow",
     "Nudge",
     "RunningEstimate",
     "Slider",

@@ -10,6 +10,7 @@ from bnlib.course.plots.backward import (
     plot_jacobian,
     plot_two_gradients,
 )
+from bnlib.course.plots.dataflow import plot_data_flow, plot_placements
 from bnlib.course.plots.descent import (
     plot_descents,
     plot_rate_sweep,
@@ -50,6 +51,7 @@ __all__ = [
     "plot_company",
     "plot_contours_with_path",
     "plot_curves",
+    "plot_data_flow",
     "plot_descents",
     "plot_digits",
     "plot_eps",
@@ -61,6 +63,7 @@ __all__ = [
     "plot_learned",
     "plot_paired_errors",
     "plot_percentile_bands",
+    "plot_placements",
     "plot_rate_sweep",
     "plot_sigmoid_inputs",
     "plot_spectra",
