@@ -313,7 +313,8 @@ def test_trouble_is_one_line_that_says_what_to_do(stage, output, advice):
     with pytest.raises(stage.install.Trouble, match=re.escape(advice)) as caught:
         stage.ensure("course")
     assert "\n" not in str(caught.value)
-    assert (stage.root / ".out" / "install.log").read_text() == output
+    log = stage.root / ".out" / "install.log"
+    assert log.read_text(encoding="utf-8") == output
 
 
 def test_full_disk_under_our_own_hands_is_one_line(stage, monkeypatch):
@@ -581,7 +582,8 @@ def test_python_that_made_venv_is_taken_again(tmp_path):
 
 
 def test_makefile_and_script_have_the_same_targets():
-    targets = re.search(r"^TARGETS := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = re.search(r"^TARGETS := (.*)$", makefile, re.MULTILINE)
     assert set(targets[1].split()) == set(load("run").TARGETS)
 
 
