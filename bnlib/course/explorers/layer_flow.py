@@ -76,13 +76,10 @@ class LayerFlow(Explorer):
             arrow = "" if i == 0 else "\N{RIGHTWARDS ARROW} "
             name.set_text(f"{arrow}{flow[i][0]}" if reached else "")
         name, values = flow[stage]
-        return (
-            (
-                f"{place}, weights times {gain:g}, after {stage} of {len(flow) - 1} boxes: what leaves "
-                f"{'the ' if stage == 0 else ''}{name} has mean {np.median(values.mean(axis=0)):.2f} "
-                f"and deviation {np.median(values.std(axis=0)):.2f} (the median unit); "
-                f"{np.mean(values == 0):.0%} of the values are 0."
-            )
-            .replace("-0.00", "0.00")
-            .replace("-", "\N{MINUS SIGN}")
+        mean, deviation = np.median(values.mean(axis=0)), np.median(values.std(axis=0))
+        text = (
+            f"{place}, weights times {gain:g}, after {stage} of {len(flow) - 1} boxes: what leaves "
+            f"{'the ' if stage == 0 else ''}{name} has mean {mean:.2f} and deviation "
+            f"{deviation:.2f} (the median unit); {np.mean(values == 0):.0%} of the values are 0."
         )
+        return text.replace("-0.00", "0.00").replace("-", "\N{MINUS SIGN}")
