@@ -1,0 +1,10 @@
+"""The torch backend: drop-in batch normalization on any device, by our own formulas.
+
+batch_norm          torch.nn.functional.batch_norm
+BatchNorm1d/2d/3d   torch.nn's modules
+"""
+
+from bnlib.torch.batchnorm import batch_norm
+from bnlib.torch.modules import BatchNorm1d, BatchNorm2d, BatchNorm3d
+
+__all__ = ["BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "batch_norm"]

@@ -1,0 +1,193 @@
+"""The passes over memory that batch norm is made of, written twice.
+
+Each takes and gives whole batches (N, C, ...) and per-channel vectors (C,):
+
+centred(x)                      c = x − pivot, pivot, Σ c and Σ c²       first half of the forward
+scale_shift(c, a, b)            c·a + b                                  second half
+line(x, pivot, a, b)            (x − pivot)·a + b                        the forward in evaluation
+gradient_sums(dy, x, pivot)     c = x − pivot, Σ dy and Σ dy·c           first half of the backward
+combine(c, dy, q, k, a)         c·q + k + dy·a                           second half
+
+`plain` is for every device, for torch.compile, and for derivatives of derivatives: whole-batch
+operations that autograd can follow. `blocked` gives the same results on a CPU in about half the
+time: it works in place, block by block, so that a block stays in the cache between two
+operations. It may overwrite the c that it is given.
+
+What lies between the passes, arithmetic on vectors of C numbers, is in batchnorm.py, once.
+"""
+
+import functools
+import types
+
+import torch
+
+from bnlib.torch._checks import statistics_dtype
+
+BLOCK = 1 << 18  # elements: 1 MB of float32, about a core's own cache
+GROUP = 16  # rows that a compiled sum adds up first
+
+
+def per_channel(v, x):
+    """(C,) -> (1, C, 1, ...), to line up with the channels of x. (N, C) needs no such view."""
+    return v if x.dim() == 2 else v.view((1, -1) + (1,) * (x.dim() - 2))
+
+
+def channel_sum(x, dtype=None):
+    """Σ over everything but the channels: (N, C, ...) -> (C,)."""
+    return x.sum(_batch_axes(x), dtype=dtype)
+
+
+def channel_mean(x, dtype=None):
+    """channel_sum / m."""
+    return x.mean(_batch_axes(x), dtype=dtype)
+
+
+def _batch_axes(x):
+    return 0 if x.dim() == 2 else [0, *range(2, x.dim())]
+
+
+def memory_format(x):
+    """NCHW or channels-last: whichever the strides of x are, or are nearer to."""
+    if x.is_contiguous() or x.dim() not in (4, 5) or x.stride(1) != 1:
+        return torch.contiguous_format
+    return torch.channels_last if x.dim() == 4 else torch.channels_last_3d
+
+
+def dense(x, like=None):
+    """x in the memory format of `like`, or in its own: no copy where it is so already."""
+    if like is None and x.is_contiguous():
+        return x
+    return x.contiguous(memory_format=memory_format(x if like is None else like))
+
+
+# ---- plain: one text for every device
+
+
+def _compiled_sum(x, dtype=None):
+    """channel_sum for Inductor on a CPU, whose loop walks down a column of (M, C): slow when a
+    column leaves the cache. Sums of GROUP rows first, which stay in it, take half the time."""
+    rows = x if x.dim() == 2 else x.movedim(1, -1).reshape(-1, x.shape[1])
+    if rows.shape[0] % GROUP:
+        return rows.sum(0, dtype=dtype)
+    return rows.view(-1, GROUP, rows.shape[1]).sum(1, dtype=dtype).sum(0)
+
+
+def _sum(x, dtype=None):
+    if torch.compiler.is_compiling() and not torch.compiler.is_exporting():
+        if x.is_cpu and (x.dim() == 2 or not x.is_contiguous()):
+            return _compiled_sum(x, dtype)
+    return channel_sum(x, dtype)
+
+
+def _plain_centred(x, pivot=None):
+    m = x.numel() // x.shape[1]
+    if pivot is None:
+        # y does not depend on the pivot, so derivatives need not run through it
+        pivot = (_sum(x, statistics_dtype(x.dtype)) / m).detach()
+    c = x - per_channel(pivot, x)
+    return c, pivot, _sum(c), _sum(c * c)
+
+
+def _plain_scale_shift(c, a, b):
+    return torch.addcmul(per_channel(b, c), c, per_channel(a, c))
+
+
+def _plain_line(x, pivot, a, b):
+    return _plain_scale_shift(x - per_channel(pivot, x), a, b)
+
+
+def _plain_gradient_sums(dy, x, pivot):
+    c = x - per_channel(pivot, x)
+    return c, _sum(dy, c.dtype), _sum(dy * c)
+
+
+def _plain_combine(c, dy, q, k, a):
+    return c * per_channel(q, c) + per_channel(k, c) + dy * per_channel(a, c)
+
+
+plain = types.SimpleNamespace(
+    centred=_plain_centred,
+    scale_shift=_plain_scale_shift,
+    line=_plain_line,
+    gradient_sums=_plain_gradient_sums,
+    combine=_plain_combine,
+)
+
+
+# ---- blocked: the same on a CPU, in place and in blocks of whole samples
+
+
+def _blocks(*tensors):
+    """The tensors, cut alike into blocks of about BLOCK elements."""
+    samples = max(1, BLOCK * len(tensors[0]) // tensors[0].numel())
+    if len(tensors[0]) <= samples:
+        return (tensors,)
+    return zip(*(t.split(samples) for t in tensors), strict=True)
+
+
+def _total(parts):
+    return functools.reduce(torch.add, parts)
+
+
+def _blocked_centred(x):
+    pivot = channel_sum(x, statistics_dtype(x.dtype)) / (x.numel() // x.shape[1])
+    p, c = per_channel(pivot, x), torch.empty_like(x, dtype=pivot.dtype)
+    sums, squares = [], []
+    for x_block, c_block in _blocks(x, c):
+        torch.sub(x_block, p, out=c_block)
+        sums.append(channel_sum(c_block))
+        squares.append(channel_sum(c_block * c_block))
+    return c, pivot, _total(sums), _total(squares)
+
+
+def _scale_shift_(c, a, b):
+    """c·a + b in place; a and b are per_channel."""
+    if c.stride(1) == 1:  # channels are the inner loop: one operation; else it does not vectorize
+        return torch.addcmul(b, c, a, out=c)
+    return c.mul_(a).add_(b)
+
+
+def _blocked_scale_shift(c, a, b):
+    a, b = per_channel(a, c), per_channel(b, c)
+    for (c_block,) in _blocks(c):
+        _scale_shift_(c_block, a, b)
+    return c
+
+
+def _blocked_line(x, pivot, a, b):
+    p, a, b = (per_channel(v, x) for v in (pivot, a, b))
+    y = torch.empty_like(x, dtype=pivot.dtype)
+    for x_block, y_block in _blocks(x, y):
+        _scale_shift_(torch.sub(x_block, p, out=y_block), a, b)
+    return y
+
+
+def _blocked_gradient_sums(dy, x, pivot):
+    p, c = per_channel(pivot, x), torch.empty_like(x, dtype=pivot.dtype)
+    sums, products = [], []
+    for dy_block, x_block, c_block in _blocks(dy, x, c):
+        torch.sub(x_block, p, out=c_block)
+        sums.append(channel_sum(dy_block, c.dtype))
+        products.append(channel_sum(c_block * dy_block))
+    return c, _total(sums), _total(products)
+
+
+def _blocked_combine(c, dy, q, k, a):
+    q, k, a = (per_channel(v, c) for v in (q, k, a))
+    for c_block, dy_block in _blocks(c, dy):
+        _scale_shift_(c_block, q, k).addcmul_(dy_block, a)
+    return c
+
+
+blocked = types.SimpleNamespace(
+    centred=_blocked_centred,
+    scale_shift=_blocked_scale_shift,
+    line=_blocked_line,
+    gradient_sums=_blocked_gradient_sums,
+    combine=_blocked_combine,
+)
+
+
+def passes_for(x):
+    """`blocked` on a CPU, `plain` elsewhere and under torch.compile and torch.export."""
+    return blocked if x.is_cpu and not torch.compiler.is_compiling() else plain
