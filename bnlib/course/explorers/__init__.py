@@ -5,6 +5,7 @@ from bnlib.course.explorers.batch_means import BatchMeans
 from bnlib.course.explorers.descent import Descent
 from bnlib.course.explorers.first_look import FirstLook
 from bnlib.course.explorers.gamma_beta import GammaBeta
+from bnlib.course.explorers.half_precision import HalfPrecision
 from bnlib.course.explorers.layer_flow import LayerFlow
 from bnlib.course.explorers.nudge import Nudge
 from bnlib.course.explorers.running_estimate import RunningEstimate
@@ -16,6 +17,7 @@ __all__ = [
     "Explorer",
     "FirstLook",
     "GammaBeta",
+    "HalfPrecision",
     "LayerFlow",
     "Nudge",
     "RunningEstimate",

@@ -4,6 +4,7 @@ A title states the finding and comes from the caller. Without ax each plot makes
 One module a theme; every plot that a notebook calls is named here.
 """
 
+from bnlib.course.plots.backends import plot_times
 from bnlib.course.plots.backward import (
     plot_backward_graph,
     plot_gradient_error,
@@ -70,6 +71,7 @@ __all__ = [
     "plot_spread_law",
     "plot_steps_law",
     "plot_test_statistics",
+    "plot_times",
     "plot_two_gradients",
     "plot_weight_scale",
 ]
