@@ -1,0 +1,139 @@
+"""Every notebook in a real JupyterLab: it runs, its explorers move, and nobody is kept out."""
+
+import io
+import statistics
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+
+Image = pytest.importorskip("PIL.Image")
+
+ROOT = Path(__file__).resolve().parents[2]
+NAMES = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
+SCREENSHOTS = ROOT / ".out" / "screenshots"
+OURS = (".bn", ".bn-explorer", ".jp-RenderedHTML", ".jp-RenderedMarkdown")
+PRESSES = 9
+SLOWEST = 1000  # milliseconds from key to picture; the aim is 100, and a busy machine is slower
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_notebook(lab, axe, name, capsys):
+    """One visit, as a learner makes it; it is long because opening and running is the slow part."""
+    stem = name.removesuffix(".ipynb")
+    lab.open(name)
+    lab.show_all()
+    assert lab.broken_pictures() == [], "as stored, before anything was run"
+    assert lab.run_all() == []
+    lab.show_all()
+    assert lab.broken_pictures() == []
+
+    explorers = lab.explorers()
+    assert explorers or stem.startswith("00"), "no explorer is shown"
+    for explorer in explorers:
+        slider = lab.tab_to_slider(explorer)
+        picture, sentence = explorer.locator("img"), explorer.locator("[aria-live]")
+        before, said = lab.pixels(picture), sentence.inner_text()
+        at_end = slider.evaluate("node => node.value === node.max")
+        forth, back = ("ArrowLeft", "ArrowRight") if at_end else ("ArrowRight", "ArrowLeft")
+        times = [lab.move_slider(explorer, forth)]
+        lab.page.wait_for_timeout(100)
+        assert differ(before, lab.pixels(picture)), "the picture did not change"
+        assert sentence.inner_text() != said, "the sentence did not change"
+        for turn in range(PRESSES):
+            times.append(lab.move_slider(explorer, back if turn % 2 == 0 else forth))
+        median = statistics.median(times)
+        title = explorer.locator(".bn-title").inner_text()
+        with capsys.disabled():
+            print(f"\n{stem}: “{title}”: key to picture {median:.0f} ms (median of {len(times)})")
+        assert median < SLOWEST
+
+    assert lab.faults(axe, *present(lab, OURS)) == []
+    lab.screenshots(SCREENSHOTS / stem)
+    assert lab.problems == []
+
+
+def present(lab, selectors):
+    """Those of the selectors that the page has elements for: axe refuses the others."""
+    return [selector for selector in selectors if lab.page.locator(selector).count()]
+
+
+def differ(before, after):
+    """Whether two PNG files show different pixels."""
+    images = [
+        np.asarray(Image.open(io.BytesIO(raw)).convert("RGB"), int) for raw in (before, after)
+    ]
+    return images[0].shape != images[1].shape or np.abs(images[0] - images[1]).max() > 8
+
+
+# ---- the helpers, shown to fail ------------------------------------------------------------------
+
+BROKEN = [  # what cells show; the last cell raises
+    '<img alt="A picture that is far away" src="http://192.0.2.1/x.png">',
+    '<script>setTimeout(() => { throw new Error("a page error"); })</script>',
+    '<img alt="A broken picture" src="data:image/png;base64,AAAA">',
+    '<div class="bn"><input type=range></div>',
+    '<div class="bn-explorer"><input type=range aria-label="dead"><img alt="Still"></div>',
+    '<div class="bn-explorer"><input type=range aria-label="far" tabindex=-1></div>',
+]
+
+
+@pytest.fixture(scope="module")
+def broken(new_page, served):
+    """A page with a notebook that has every fault we look for; errors: what its run returned."""
+    sources = [f"from IPython.display import HTML\nHTML({shown!r})" for shown in BROKEN]
+    cells = [nbformat.v4.new_code_cell(source) for source in [*sources, "raise ValueError('oh')"]]
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nb = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
+    nbformat.write(nb, served / "broken.ipynb")
+    page = new_page()
+    page.open("broken.ipynb")
+    page.errors = page.run_all()
+    page.show_all()
+    yield page
+    page.close()
+
+
+def test_an_error_in_a_cell_is_seen(broken):
+    assert broken.errors == ["cell 7: ValueError: oh"]
+
+
+def test_a_request_that_leaves_the_machine_is_seen(broken):
+    assert any("http://192.0.2.1/x.png" in problem for problem in broken.problems)
+
+
+def test_a_page_error_is_seen(broken):
+    assert any("a page error" in problem for problem in broken.problems)
+
+
+def test_a_broken_picture_is_seen(broken):
+    assert "A broken picture" in broken.broken_pictures()
+
+
+def test_axe_sees_a_slider_without_a_name(broken, axe):
+    assert any("(label)" in fault for fault in broken.faults(axe, ".bn"))
+
+
+def test_a_slider_that_does_nothing_is_seen(broken):
+    with pytest.raises(AssertionError, match="brought no new picture"):
+        broken.move_slider(broken.explorers()[0], patience=1)
+
+
+def test_a_slider_out_of_the_keyboards_reach_is_seen(broken):
+    with pytest.raises(AssertionError, match="did not reach the slider"):
+        broken.tab_to_slider(broken.explorers()[1], at_most=5)
+
+
+def test_differ_sees_one_bar_and_not_a_shade():
+    plain = Image.new("RGB", (60, 40), "white")
+    bar, shade = plain.copy(), Image.new("RGB", (60, 40), (252, 252, 252))
+    bar.paste((0, 114, 178), (10, 10, 14, 40))
+    raws = []
+    for image in (plain, bar, shade):
+        stream = io.BytesIO()
+        image.save(stream, "png")
+        raws.append(stream.getvalue())
+    assert differ(raws[0], raws[1])
+    assert not differ(raws[0], raws[2])
+    assert not differ(raws[0], raws[0])
