@@ -6,6 +6,7 @@ show(ax, alt="…")              a figure with its alternative text
 plots, explorers               pictures, still and live
 check, hint, solution, settle  exercises that answer back
 quiz("03")                     questions with feedback
+stored_runs()                  the long training runs behind notebooks 01 and 08
 
 Needs the extra `course`: matplotlib, ipywidgets and anywidget.
 """
@@ -15,6 +16,7 @@ from bnlib.course.claims import claim
 from bnlib.course.exercises import check, hint, settle, solution
 from bnlib.course.figures import show
 from bnlib.course.quiz import quiz
+from bnlib.course.runs import stored_runs
 from bnlib.course.style import use_course_style
 
 __all__ = [
@@ -27,5 +29,6 @@ __all__ = [
     "settle",
     "show",
     "solution",
+    "stored_runs",
     "use_course_style",
 ]

@@ -7,6 +7,7 @@ from bnlib.course.explorers.first_look import FirstLook
 from bnlib.course.explorers.gamma_beta import GammaBeta
 from bnlib.course.explorers.half_precision import HalfPrecision
 from bnlib.course.explorers.layer_flow import LayerFlow
+from bnlib.course.explorers.layer_histograms import LayerHistograms
 from bnlib.course.explorers.nudge import Nudge
 from bnlib.course.explorers.running_estimate import RunningEstimate
 
@@ -19,6 +20,7 @@ __all__ = [
     "GammaBeta",
     "HalfPrecision",
     "LayerFlow",
+    "LayerHistograms",
     "Nudge",
     "RunningEstimate",
     "Slider",

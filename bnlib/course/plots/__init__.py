@@ -42,13 +42,16 @@ from bnlib.course.plots.mini_batch import (
     plot_eps,
     plot_spread_law,
 )
+from bnlib.course.plots.moving_target import plot_accuracy_map, plot_by_layer, plot_layer_drift
 
 __all__ = [
     "figure",
     "plot_accuracies",
+    "plot_accuracy_map",
     "plot_backward_graph",
     "plot_batch_means",
     "plot_biased_variance",
+    "plot_by_layer",
     "plot_company",
     "plot_contours_with_path",
     "plot_curves",
@@ -61,6 +64,7 @@ __all__ = [
     "plot_heatmap",
     "plot_histograms",
     "plot_jacobian",
+    "plot_layer_drift",
     "plot_learned",
     "plot_paired_errors",
     "plot_percentile_bands",
