@@ -2,9 +2,11 @@
 
 batch_norm          torch.nn.functional.batch_norm
 BatchNorm1d/2d/3d   torch.nn's modules
+convert             a model's batch norms become ours
 """
 
 from bnlib.torch.batchnorm import batch_norm
+from bnlib.torch.deploy import convert
 from bnlib.torch.modules import BatchNorm1d, BatchNorm2d, BatchNorm3d
 
-__all__ = ["BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "batch_norm"]
+__all__ = ["BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "batch_norm", "convert"]
