@@ -6,29 +6,34 @@ from matplotlib.figure import Figure
 from bnlib.course.plots.general import figure
 from bnlib.course.style import COLORS, HATCHES
 
-LOOKS = {"Linear": ("#DDEBF7", ""), "BatchNorm": ("#FCE4D6", "///"), "ReLU": ("#E2F0D9", "...")}
+FILLS = {"Linear": "#DDEBF7", "BatchNorm": "#FCE4D6", "ReLU": "#E2F0D9", "Sigmoid": "#E2F0D9"}
 
 
-def plot_data_flow(rows, *, size=(11.0, 5.6), title=None):
-    """Layers side by side as boxes, the values between them as histograms.
+def plot_data_flow(models, *, size=(11.0, 5.6), title=None):
+    """Layers side by side as boxes, with the values of the last call as histograms between them.
 
-    rows  dict label -> list of (name, text, values): first ("", text, values) of the input, then
-          for each box its kind (Linear, BatchNorm, ReLU, or None for an empty place), the text
-          in it, and the (N, D) values that leave it. All rows are equally long.
+    models  dict label -> bnlib.numpy.Sequential that was called on a batch. What the longest one
+            has and another lacks is left blank there, so that equal boxes stand below each other
 
     Returns the Figure.
     """
     fig = Figure(figsize=size, layout="constrained")
-    columns = 2 * len(next(iter(rows.values()))) - 1
-    widths = [1.0 if c % 2 == 0 else 1.35 for c in range(columns)]
-    for band, (label, stages) in zip(np.ravel(fig.subfigures(len(rows), 1)), rows.items(),
-                                     strict=True):  # fmt: skip
+    longest = [_kind(layer) for layer in max(models.values(), key=len)]
+    widths = [1.0, *[1.35, 1.0] * len(longest)]
+    bands = np.ravel(fig.subfigures(len(models), 1))
+    for band, (label, model) in zip(bands, models.items(), strict=True):
         band.suptitle(label, fontsize=14, weight="bold", x=0.01, ha="left")
-        axes = band.subplots(1, columns, width_ratios=widths)
-        for stage, (kind, text, values) in enumerate(stages):
-            if stage:
-                _box(axes[2 * stage - 1], kind, text)
-            _small_histogram(axes[2 * stage], values, kind, text if not stage else "")
+        axes = band.subplots(1, len(widths), width_ratios=widths)
+        values = model.inputs[0]
+        _small_histogram(axes[0], values, "", f"{len(values)} digits\n{values.shape}")
+        done = 0  # layers of this model that have been drawn
+        for place, kind in enumerate(longest):
+            missing = done == len(model) or _kind(model[done]) != kind
+            if not missing:
+                done += 1
+                values = model.inputs[done] if done < len(model) else model.output
+            _box(axes[2 * place + 1], kind, None if missing else model[done - 1])
+            _small_histogram(axes[2 * place + 2], values, kind if not missing else "Linear", "")
     if title:
         fig.suptitle(title, x=0.01, ha="left", fontsize=15, weight="bold")
     return fig
@@ -54,23 +59,28 @@ def plot_placements(steps, panels, *, size=(10.6, 4.4)):
     return fig
 
 
-def _box(ax, kind, text):
+def _kind(layer):
+    return type(layer).__name__
+
+
+def _box(ax, kind, layer):
+    """An arrow, and on it a box with what the layer is and how many numbers it learns."""
     ax.set(xlim=(0, 1), ylim=(0, 1))
     ax.set_axis_off()
     arrow = {"arrowstyle": "-|>,head_width=0.3,head_length=0.6", "color": "#555555", "lw": 1.8}
     ax.annotate("", (1.08, 0.5), (-0.08, 0.5), arrowprops=arrow, annotation_clip=False)
-    if kind is None:
+    if layer is None:
         return
-    color, _ = LOOKS.get(kind, ("white", ""))
-    box = {"boxstyle": "round,pad=0.4", "facecolor": color, "edgecolor": "#333333"}
-    ax.text(0.47, 0.5, text, ha="center", va="center", fontsize=12, bbox=box)
+    lines = [kind]
+    if kind == "Linear":
+        lines.append(f"{layer.in_features} → {layer.out_features}")
+    learns = sum(parameter.size for parameter in layer.parameters().values())
+    lines.append(f"learns {learns:,}")
+    box = {"boxstyle": "round,pad=0.4", "facecolor": FILLS[kind], "edgecolor": "#333333"}
+    ax.text(0.47, 0.5, "\n".join(lines), ha="center", va="center", fontsize=12, bbox=box)
 
 
 def _small_histogram(ax, values, kind, label):
-    if values is None:
-        ax.set_axis_off()
-        return
-    values = np.asarray(values)
     low, high = (-0.05, 1.05) if kind == "" else (-3.0, 3.0)  # one scale for all but the input
     heights, edges = np.histogram(values, 40, (low, high))
     hatch = HATCHES[1] if kind == "BatchNorm" else ""
