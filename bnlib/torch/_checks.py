@@ -73,8 +73,13 @@ def check_eps(eps, training, function):
         raise ValueError(f"{function} eps must be non-negative, but got {eps}")
 
 
-def check_batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps):
-    """The checks of `batch_norm`, in the order in which torch makes them."""
+def check_batch_norm(
+    input, running_mean, running_var, weight, bias, training, momentum, eps, shared=False
+):
+    """The checks of `batch_norm`, in the order in which torch makes them.
+
+    shared      True where input is one process's share of a batch: it may hold one value
+    """
     check_floating(input, "batch_norm")
     if input.dim() < 2:
         raise ArgumentError(
@@ -87,7 +92,7 @@ def check_batch_norm(input, running_mean, running_var, weight, bias, training, m
             f"not {type(training).__name__}"
         )
     check_momentum(momentum, "batch_norm")
-    if training:
+    if training and not shared:
         check_more_than_one(input)
     check_eps(eps, training, "batch_norm")
     if training and (running_mean is None) != (running_var is None):

@@ -2,18 +2,18 @@
 
 Each takes and gives whole batches (N, C, ...) and per-channel vectors (C,):
 
-centred(x)                      c = x − pivot, pivot, Σ c and Σ c²       first half of the forward
-scale_shift(c, a, b)            c·a + b                                  second half
-line(x, pivot, a, b)            (x − pivot)·a + b                        the forward in evaluation
-gradient_sums(dy, x, pivot)     c = x − pivot, Σ dy and Σ dy·c           first half of the backward
-combine(c, dy, q, k, a)         c·q + k + dy·a                           second half
+moments(x)                    forward, 1st half: c = x − pivot; pivot, mean of c, var_B
+scale_shift(c, a, b)          forward, 2nd half: c·a + b
+gradient_sums(dy, x, pivot)   backward, 1st half: c = x − pivot; Σ dy and Σ dy·c
+combine(c, dy, q, k, a)       backward, 2nd half: c·q + k + dy·a
+line(x, pivot, a, b)          evaluation: (x − pivot)·a + b
 
 `plain` is for every device, for torch.compile, and for derivatives of derivatives: whole-batch
 operations that autograd can follow. `blocked` gives the same results on a CPU in about half the
 time: it works in place, block by block, so that a block stays in the cache between two
 operations. It may overwrite the c that it is given.
 
-What lies between the passes, arithmetic on vectors of C numbers, is in batchnorm.py, once.
+What lies between the passes, arithmetic on vectors of C numbers, is in _formulas.py, once.
 """
 
 import functools
@@ -30,6 +30,11 @@ GROUP = 16  # rows that a compiled sum adds up first
 def per_channel(v, x):
     """(C,) -> (1, C, 1, ...), to line up with the channels of x. (N, C) needs no such view."""
     return v if x.dim() == 2 else v.view((1, -1) + (1,) * (x.dim() - 2))
+
+
+def values_per_channel(x):
+    """m of the paper: N for (N, C), N·H·W for (N, C, H, W)."""
+    return x.numel() // x.shape[1]
 
 
 def channel_sum(x, dtype=None):
@@ -60,11 +65,24 @@ def dense(x, like=None):
     return x.contiguous(memory_format=memory_format(x if like is None else like))
 
 
+def _moments(sum_c, sum_cc, m):
+    """Mean and biased variance of c. The clamp is for channels where all is rounding error."""
+    delta = sum_c / m
+    return delta, torch.addcmul(sum_cc, delta, sum_c, value=-1).clamp_min(0) / m
+
+
 # ---- plain: one text for every device
 
 
-def _compiled_sum(x, dtype=None):
-    """channel_sum for Inductor on a CPU, whose loop walks down a column of (M, C): slow when a
+def _sum(x, dtype=None):
+    columns = x.is_cpu and (x.dim() == 2 or not x.is_contiguous())
+    if columns and torch.compiler.is_compiling() and not torch.compiler.is_exporting():
+        return _compiled_column_sum(x, dtype)
+    return channel_sum(x, dtype)
+
+
+def _compiled_column_sum(x, dtype):
+    """channel_sum for Inductor on a CPU, whose loop walks down a column of (M, C): slow when the
     column leaves the cache. Sums of GROUP rows first, which stay in it, take half the time."""
     rows = x if x.dim() == 2 else x.movedim(1, -1).reshape(-1, x.shape[1])
     if rows.shape[0] % GROUP:
@@ -72,28 +90,20 @@ def _compiled_sum(x, dtype=None):
     return rows.view(-1, GROUP, rows.shape[1]).sum(1, dtype=dtype).sum(0)
 
 
-def _sum(x, dtype=None):
-    if torch.compiler.is_compiling() and not torch.compiler.is_exporting():
-        if x.is_cpu and (x.dim() == 2 or not x.is_contiguous()):
-            return _compiled_sum(x, dtype)
-    return channel_sum(x, dtype)
-
-
-def _plain_centred(x, pivot=None):
-    m = x.numel() // x.shape[1]
-    if pivot is None:
-        # y does not depend on the pivot, so derivatives need not run through it
-        pivot = (_sum(x, statistics_dtype(x.dtype)) / m).detach()
+def _plain_moments(x):
+    m = values_per_channel(x)
+    # y does not depend on the pivot, so derivatives need not run through it
+    pivot = (_sum(x, statistics_dtype(x.dtype)) / m).detach()
     c = x - per_channel(pivot, x)
-    return c, pivot, _sum(c), _sum(c * c)
+    if x.is_cpu or torch.compiler.is_compiling():
+        return c, pivot, *_moments(_sum(c), _sum(c * c), m)
+    # one kernel on a GPU; on a CPU this would take 20 times as long as the sums
+    var, delta = torch.var_mean(c, _batch_axes(c), correction=0)
+    return c, pivot, delta, var
 
 
 def _plain_scale_shift(c, a, b):
     return torch.addcmul(per_channel(b, c), c, per_channel(a, c))
-
-
-def _plain_line(x, pivot, a, b):
-    return _plain_scale_shift(x - per_channel(pivot, x), a, b)
 
 
 def _plain_gradient_sums(dy, x, pivot):
@@ -102,15 +112,20 @@ def _plain_gradient_sums(dy, x, pivot):
 
 
 def _plain_combine(c, dy, q, k, a):
-    return c * per_channel(q, c) + per_channel(k, c) + dy * per_channel(a, c)
+    dx = torch.addcmul(per_channel(k, c), c, per_channel(q, c))
+    return torch.addcmul(dx, dy.to(c.dtype), per_channel(a, c))
+
+
+def _plain_line(x, pivot, a, b):
+    return _plain_scale_shift(x - per_channel(pivot, x), a, b)
 
 
 plain = types.SimpleNamespace(
-    centred=_plain_centred,
+    moments=_plain_moments,
     scale_shift=_plain_scale_shift,
-    line=_plain_line,
     gradient_sums=_plain_gradient_sums,
     combine=_plain_combine,
+    line=_plain_line,
 )
 
 
@@ -129,15 +144,16 @@ def _total(parts):
     return functools.reduce(torch.add, parts)
 
 
-def _blocked_centred(x):
-    pivot = channel_sum(x, statistics_dtype(x.dtype)) / (x.numel() // x.shape[1])
+def _blocked_moments(x):
+    m = values_per_channel(x)
+    pivot = channel_sum(x, statistics_dtype(x.dtype)) / m
     p, c = per_channel(pivot, x), torch.empty_like(x, dtype=pivot.dtype)
     sums, squares = [], []
     for x_block, c_block in _blocks(x, c):
         torch.sub(x_block, p, out=c_block)
         sums.append(channel_sum(c_block))
         squares.append(channel_sum(c_block * c_block))
-    return c, pivot, _total(sums), _total(squares)
+    return c, pivot, *_moments(_total(sums), _total(squares), m)
 
 
 def _scale_shift_(c, a, b):
@@ -152,14 +168,6 @@ def _blocked_scale_shift(c, a, b):
     for (c_block,) in _blocks(c):
         _scale_shift_(c_block, a, b)
     return c
-
-
-def _blocked_line(x, pivot, a, b):
-    p, a, b = (per_channel(v, x) for v in (pivot, a, b))
-    y = torch.empty_like(x, dtype=pivot.dtype)
-    for x_block, y_block in _blocks(x, y):
-        _scale_shift_(torch.sub(x_block, p, out=y_block), a, b)
-    return y
 
 
 def _blocked_gradient_sums(dy, x, pivot):
@@ -179,12 +187,20 @@ def _blocked_combine(c, dy, q, k, a):
     return c
 
 
+def _blocked_line(x, pivot, a, b):
+    p, a, b = (per_channel(v, x) for v in (pivot, a, b))
+    y = torch.empty_like(x, dtype=pivot.dtype)
+    for x_block, y_block in _blocks(x, y):
+        _scale_shift_(torch.sub(x_block, p, out=y_block), a, b)
+    return y
+
+
 blocked = types.SimpleNamespace(
-    centred=_blocked_centred,
+    moments=_blocked_moments,
     scale_shift=_blocked_scale_shift,
-    line=_blocked_line,
     gradient_sums=_blocked_gradient_sums,
     combine=_blocked_combine,
+    line=_blocked_line,
 )
 
 

@@ -26,12 +26,14 @@ class OwnForward:
         momentum = 0.0 if self.momentum is None else self.momentum
         arguments = input, mean, var, self.weight, self.bias, use_batch
         self._check(*arguments, momentum, self.eps)
-        if self.training and self.track_running_stats and self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
-            if self.momentum is None:  # the plain average of all batches so far
-                # a tensor, since a float would make the host wait for the device
-                momentum = self.num_batches_tracked.to(mean.dtype).reciprocal()
-        return self._normalize(*arguments, momentum, self.eps)
+        count = self.num_batches_tracked if self.training and self.track_running_stats else None
+        if count is not None and self.momentum is None:  # the plain average of all batches so far
+            # a tensor, since a float would make the host wait for the device
+            momentum = (count + 1).to(mean.dtype).reciprocal()
+        y = self._normalize(*arguments, momentum, self.eps)
+        if count is not None:
+            count.add_(1)
+        return y
 
     _check = staticmethod(check_batch_norm)
     _normalize = staticmethod(normalize)
