@@ -181,3 +181,18 @@ def oracle():
 def rng():
     """A generator of its own for each test, always with the same seed."""
     return np.random.default_rng(0)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Under --dist loadfile, treat each notebook's fresh run as a file: it takes as long as one."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            _, _, case = nodeid.partition("::test_fresh_run[")
+            return case.split("-")[0] if case else super()._split_scope(nodeid)
+
+    return Scheduling(config, log)

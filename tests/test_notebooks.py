@@ -9,6 +9,7 @@ Two checks need the notebook to be run again; that happens once per notebook.
 
 import base64
 import io
+import itertools
 import json
 import re
 import urllib.parse
@@ -271,6 +272,18 @@ def check_code_cells_are_short(notebook):
     ]
 
 
+def check_has_no_list_by_accident(notebook):
+    """A line that begins with "1." makes a list, though a sentence was meant to go on."""
+    complaints = []
+    for n, text in notebook.prose:
+        lines = text.splitlines()
+        for before, line in itertools.pairwise(lines):
+            in_prose = before.strip() and not re.match(r"\s|[-+*>|#]|\d+[.)] ", before)
+            if in_prose and re.match(r"\d+[.)] ", line):
+                complaints.append(f"cell {n}: a list begins at {line[:40]!r}")
+    return complaints
+
+
 def check_links_lead_somewhere(notebook):
     complaints = []
     for n, text in notebook.prose:
@@ -374,6 +387,7 @@ FILE_CHECKS = [
     check_has_one_title,
     check_sets_up_once,
     check_code_cells_are_short,
+    check_has_no_list_by_accident,
     check_links_lead_somewhere,
     check_opens_with_aims,
     check_has_an_explorer,
@@ -733,6 +747,7 @@ SPOILED = [  # (check, part of its complaint, what spoils the notebook, argument
     (check_sets_up_once, "10 lines", source, 2, "import x\nuse_course_style()" + "\nx = 1" * 8),
     (check_sets_up_once, "use_course_style", source, 2, "import x"),
     (check_code_cells_are_short, "26 lines", source, 5, "x = 1" + "\nx = 1" * 25),
+    (check_has_no_list_by_accident, "1. To", source, 3, "It has variance\n1. To describe it"),
     (check_links_lead_somewhere, "05_none", source, 3, "[x](05_none.ipynb)"),
     (check_links_lead_somewhere, "Nowhere", source, 3, "[x](04_sample.ipynb#Nowhere)"),
     (check_opens_with_aims, "You need", source, 1, "# A\n\nYou will do, you will learn. 5 minutes"),
