@@ -225,6 +225,19 @@ def test_junk_gets_a_kind_verdict(exercise, junk):
 
 
 @each(FUNCTIONS)
+def test_zeros_of_the_right_shape_are_named(exercise):
+    def zeros(*args):
+        right = exercise._run(exercise.solution, args)
+        if isinstance(right, tuple):
+            return tuple(np.zeros_like(np.asarray(v), dtype=float) for v in right)
+        return np.zeros_like(np.asarray(right), dtype=float)
+
+    verdict = exercise.check(zeros)
+    assert verdict.status == "not yet"
+    assert is_kind(verdict)
+
+
+@each(FUNCTIONS)
 def test_changed_input_is_named(exercise):
     changed = [v for v in inputs_of(exercise) if isinstance(v, np.ndarray) and v.dtype.kind == "f"]
     if not changed:

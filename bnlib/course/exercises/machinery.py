@@ -93,7 +93,7 @@ class Exercise:
 
     @property
     def label(self):
-        return f"{self.id} {self.title}:"
+        return f"{self.id} {self.title}" + ("" if self.title.endswith("?") else ":")
 
     def verdict(self, status, text=""):
         return Verdict(status, text, self.label)
@@ -437,6 +437,8 @@ def describe_difference(name, result, expected, *, axis=None, has_eps=False, rto
     if want.size > 2:
         big = np.abs(want) > 1e-3 * scale
         factor = float(np.median(got[big] / want[big]))
+        if not got.any():
+            return f"{_capital(name)} is zero everywhere."
         if np.isfinite(factor) and abs(factor - 1) > 1e-4 and close(got, factor * want):
             return f"{_capital(name)} is {_times(factor)} what it should be, everywhere alike."
         offset = float(np.median(got - want))
@@ -494,7 +496,8 @@ def _too_far(got, want, unit):
         "" if ratio < 2 or not want else "by more than a factor of two" if ratio < 10 else "by far"
     )
     far = "by a little" if ratio < 1.1 else far
-    return f"{got:.4g}{unit} is too {more} {far}".rstrip() + "."
+    shown = f"{got:,.0f}" if got == round(got) else f"{got:.4g}"
+    return f"{shown}{unit} is too {more} {far}".rstrip() + "."
 
 
 # ── small helpers ───────────────────────────────────────────────────────────────────────────────

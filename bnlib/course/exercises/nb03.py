@@ -66,6 +66,11 @@ def _combine_plain_average(m_1, mu_1, var_1, m_2, mu_2, var_2):
     return (mu_1 + mu_2) / 2, (var_1 + var_2) / 2
 
 
+def _combine_pooled(m_1, mu_1, var_1, m_2, mu_2, var_2):
+    mu, _ = combine(m_1, mu_1, var_1, m_2, mu_2, var_2)
+    return mu, (m_1 * var_1 + m_2 * var_2) / (m_1 + m_2 - 2)
+
+
 def _combine_unbiased(m_1, mu_1, var_1, m_2, mu_2, var_2):
     m = m_1 + m_2
     mu, var = combine(m_1, mu_1, var_1, m_2, mu_2, var_2)
@@ -106,7 +111,9 @@ EXERCISES = [
         hint="If one digit errs by 1 and sixty errors are averaged, do they all point one way?",
         praise="That is the law: $1/\\sqrt{60}$.",
         note="Variances of independent values add: the sum of $m$ has variance $m\\sigma^2$, their "
-        "mean $\\sigma^2/m$, so the spread is $\\sigma/\\sqrt{m}$, and $1/\\sqrt{60}$ is 0.13.",
+        "mean $\\sigma^2/m$, so the spread is "
+        "$\\sigma/\\sqrt{m}$. $1/\\sqrt{60}$ is 0.129; a thousand batches measure it to a few "
+        "percent.",
     ),
     FunctionExercise(
         id="3.2",
@@ -251,6 +258,13 @@ EXERCISES = [
                 "their means differ: both count.",
             ),
             WrongTurn(
+                "pooled",
+                _combine_pooled,
+                "`mu` is right. Your `var` is the pooled variance of statistics, which divides by "
+                "$m-2$ and assumes equal means. Divide by $m$, and add what lies between the "
+                "means.",
+            ),
+            WrongTurn(
                 "unbiased",
                 _combine_unbiased,
                 "`mu` is right. Your `var` divides by $m-1$: all variances here divide by $m$.",
@@ -316,9 +330,10 @@ QUIZ = [
         correct=1,
     ),
     Question(
-        "Which variance divides the batch during training, and which is kept for later?",
+        "In the paper and in PyTorch, which variance divides the batch, and which is kept?",
         {
-            "biased, biased": "Kept for later, it would be too small on average.",
+            "biased, biased": "Keras and Flax do that; kept for later, it is too small by "
+            "$(m-1)/m$ on average.",
             "unbiased, unbiased": "Then the batch would not leave with variance 1.",
             "biased now, unbiased kept": "So that this batch has variance 1, and the estimate is "
             "right on average.",

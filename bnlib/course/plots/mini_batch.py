@@ -97,8 +97,8 @@ def plot_biased_variance(sizes, seen, *, ax=None):
         label=r"unbiased, $\frac{m}{m-1}\sigma^2_\mathcal{B}$",
     )
     _plain_ticks(ax, sizes)
-    ax.set(xlabel="batch size $m$", ylabel=r"average (in $\sigma^2$)", ylim=(0, 1.2))
-    ax.set_title("Small batches see too little variance")
+    ax.set(xlabel="batch size $m$", ylabel=r"average batch variance (in $\sigma^2$)", ylim=(0, 1.2))
+    ax.set_title("A batch of $m$ sees $(m-1)/m$ of the variance")
     ax.legend(loc="lower right")
     return ax
 
