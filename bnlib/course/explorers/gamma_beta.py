@@ -64,6 +64,7 @@ class GammaBeta(Explorer):
         art.outputs.set_data(_heights(out, OUTPUTS), OUTPUTS)
         mean = round(float(y.mean()), 2) + 0.0  # no minus before a zero
         state = f"γ = {gamma:g}, β = {beta:g}: y has mean {mean:.2f}, deviation {y.std():.2f}. "
+        state = state.replace("-", "\N{MINUS SIGN}")
         if gamma == 0:
             return state + f"Every digit gives {out[0]:.2f}: the unit tells them apart no longer."
         flat = np.mean(np.minimum(out, 1 - out) < SATURATED)
