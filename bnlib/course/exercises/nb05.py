@@ -42,6 +42,21 @@ def _input_normalized(x, weight, gamma, beta, eps):
     return np.maximum(gamma * (_norm(x, eps) @ weight) + beta, 0)
 
 
+def _eps_outside(x, weight, gamma, beta, eps):
+    h = x @ weight
+    return np.maximum(gamma * (h - h.mean(axis=0)) / (h.std(axis=0) + eps) + beta, 0)
+
+
+def _no_eps(x, weight, gamma, beta, eps):
+    return layer(x, weight, gamma, beta, 0.0)
+
+
+def _unbiased(x, weight, gamma, beta, eps):
+    h = x @ weight
+    h_hat = (h - h.mean(axis=0)) / np.sqrt(h.var(axis=0, ddof=1) + eps)
+    return np.maximum(gamma * h_hat + beta, 0)
+
+
 def _no_affine(x, weight, gamma, beta, eps):
     return np.maximum(_norm(x @ weight, eps), 0)
 
@@ -69,9 +84,9 @@ EXERCISES = [
         title="Before or after?",
         choices=("before", "after", "about equal"),
         hint="The paper argues for *before*. An argument is not a measurement.",
-        note="At this size, with ReLU, the two lie within the spread of the seeds; both are far "
-        "from having none.",
-        praise="Within the spread of the seeds; both are far from having none.",
+        note="At this size, with ReLU, the two lie within the spread of the seeds; both learn "
+        "sooner than none.",
+        praise="Within the spread of the seeds; both learn sooner than none.",
         wrong_turns=[
             WrongTurn(
                 "before",
@@ -109,6 +124,9 @@ EXERCISES = [
                 "You apply ReLU between $\\hat{x}$ and γ, β. They belong to the normalization: "
                 "first $\\gamma\\hat{x} + \\beta$, then ReLU.",
             ),
+            WrongTurn("ε outside", _eps_outside, "Your `eps` stands outside the root."),
+            WrongTurn("ε missing", _no_eps, "You do not use `eps`: add it to the variance."),
+            WrongTurn("m − 1", _unbiased, "Your variance divides by $m-1$; divide by $m$."),
             WrongTurn("no ReLU", _no_relu, "The activation is missing: take ReLU at the end."),
             WrongTurn(
                 "the input normalized",
@@ -145,6 +163,11 @@ EXERCISES = [
                 "You counted the running mean and variance. They are stored, but not learned.",
             ),
             WrongTurn(
+                "weights only",
+                78_400,
+                "Those are the weights. γ and β are learned, too: one of each per output.",
+            ),
+            WrongTurn(
                 "the plain layer",
                 78_500,
                 "That is the plain layer with its bias. Where are γ and β?",
@@ -168,7 +191,8 @@ EXERCISES = [
         rtol=0.05,
         hint=(
             "ReLU passes what is above 0. Where is $\\gamma\\hat{x} + \\beta$ above 0?",
-            "Where $\\hat{x} > 1$. What share of a bell lies beyond one deviation on one side?",
+            "Where $\\hat{x} > 1$. 68 % of a bell lie within one deviation on either side; what is "
+            "left on one side?",
         ),
         praise="So γ and β decide how sparse a layer is, whatever the weights are.",
         wrong_turns=[
@@ -182,6 +206,7 @@ EXERCISES = [
                 0.317,
                 "That is both tails. ReLU passes only the upper one.",
             ),
+            WrongTurn("in percent", 16.0, "Give a share between 0 and 1, not percent."),
             WrongTurn("half", 0.5, "Half passes when β is 0. Here the bell is shifted down."),
         ],
     ),

@@ -11,7 +11,7 @@ from bnlib.course.plots.backward import (
     plot_jacobian,
     plot_two_gradients,
 )
-from bnlib.course.plots.dataflow import plot_data_flow, plot_placements
+from bnlib.course.plots.dataflow import plot_data_flow, plot_gains, plot_placements
 from bnlib.course.plots.descent import (
     plot_descents,
     plot_rate_sweep,
@@ -60,6 +60,7 @@ __all__ = [
     "plot_digits",
     "plot_eps",
     "plot_error_against_batch",
+    "plot_gains",
     "plot_gradient_error",
     "plot_heatmap",
     "plot_histograms",
