@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import re
 
 import pytest
 
@@ -10,9 +11,11 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 import bnlib.torch  # noqa: E402
-from bnlib.torch import convert  # noqa: E402
+from bnlib.torch import convert, fuse  # noqa: E402
+from bnlib.torch.deploy import FoldedBatchNorm  # noqa: E402
 
-KINDS = ["BatchNorm1d", "BatchNorm2d", "BatchNorm3d"]
+KINDS = ["BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "SyncBatchNorm"]
+BATCH_NORM = nn.modules.batchnorm._BatchNorm
 
 
 def trained(model, seed=0):
@@ -38,7 +41,7 @@ def test_convert_replaces_at_every_depth_in_place():
         nn.BatchNorm2d(3), nn.ModuleDict({"a": nn.ModuleList([nn.BatchNorm1d(3)])})
     )
     assert convert(model) is model
-    kinds = [type(m) for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    kinds = [type(m) for m in model.modules() if isinstance(m, BATCH_NORM)]
     assert kinds == [bnlib.torch.BatchNorm2d, bnlib.torch.BatchNorm1d]
 
 
@@ -110,3 +113,405 @@ def test_a_converted_model_copies_and_pickles():
 def test_convert_refuses_what_is_no_module():
     with pytest.raises(TypeError, match=r"model is of type function.*torch\.nn\.Module"):
         convert(lambda x: x)
+
+
+# ---- fuse
+
+
+def fused_equals(model, x):
+    """Fuse a copy of the trained model; hold its output to the model's own. Returns the fused."""
+    trained(model).train()
+    before = copy.deepcopy(model.state_dict())
+    fused = fuse(model)
+    assert model.training
+    for name, tensor in before.items():
+        torch.testing.assert_close(model.state_dict()[name], tensor, rtol=0, atol=0)
+    want, got = copy.deepcopy(model).eval()(x), fused(x)
+    torch.testing.assert_close(got, want, rtol=1e-10, atol=1e-10)
+    return fused
+
+
+def left(fused):
+    """The only reason why a batch norm was left alone."""
+    (why,) = fused.fusion_report.left.values()
+    return why
+
+
+def randn(*shape):
+    return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+
+
+LAYERS = {
+    "Linear": (nn.Linear, (), (5, 4)),
+    "Conv1d": (nn.Conv1d, (3,), (2, 4, 7)),
+    "Conv2d": (nn.Conv2d, (3,), (2, 4, 6, 6)),
+    "Conv3d": (nn.Conv3d, (2,), (2, 4, 4, 4, 4)),
+    "ConvTranspose1d": (nn.ConvTranspose1d, (3,), (2, 4, 7)),
+    "ConvTranspose2d": (nn.ConvTranspose2d, (3,), (2, 4, 5, 5)),
+    "ConvTranspose3d": (nn.ConvTranspose3d, (2,), (2, 4, 3, 3, 3)),
+}
+NORMS = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}
+
+
+def layer_and_norm(name, bias=True, affine=True, **options):
+    kind, kernel, shape = LAYERS[name]
+    layer = kind(4, 6, *kernel, bias=bias, **options)
+    return nn.Sequential(layer, NORMS[len(shape)](6, eps=0.1, affine=affine)), randn(*shape)
+
+
+@pytest.mark.parametrize("affine", [True, False], ids=["affine", "plain"])
+@pytest.mark.parametrize("bias", [True, False], ids=["bias", "no-bias"])
+@pytest.mark.parametrize("name", LAYERS)
+def test_fuse_folds_into_the_layer_before(name, bias, affine):
+    model, x = layer_and_norm(name, bias, affine)
+    fused = fused_equals(model, x)
+    assert fused.fusion_report.folded == {"1": "0"}
+    assert type(fused[1]) is FoldedBatchNorm
+
+
+@pytest.mark.parametrize("name", [name for name in LAYERS if name.startswith("Conv")])
+def test_fuse_folds_into_grouped_layers(name):
+    model, x = layer_and_norm(name, groups=2, stride=2, padding=1)
+    assert fused_equals(model, x).fusion_report.left == {}
+
+
+def test_fuse_folds_whatever_the_padding():
+    model, x = layer_and_norm("Conv2d", padding=1, padding_mode="reflect", dilation=2)
+    assert fused_equals(model, x).fusion_report.left == {}
+
+
+@pytest.mark.parametrize("kind", ["ours", "synchronized"])
+def test_fuse_folds_our_batch_norms_too(kind):
+    model, x = layer_and_norm("Conv2d")
+    if kind == "synchronized":
+        model[1] = nn.SyncBatchNorm(6)
+    assert fused_equals(convert(model), x).fusion_report.folded == {"1": "0"}
+
+
+@pytest.mark.parametrize("bias", [True, False], ids=["bias", "no-bias"])
+def test_fuse_folds_into_the_linear_after(bias):
+    model = nn.Sequential(nn.ReLU(), nn.BatchNorm1d(4), nn.Linear(4, 3, bias=bias))
+    assert fused_equals(model, randn(5, 4)).fusion_report.folded == {"1": "2"}
+
+
+def test_fuse_folds_two_into_one_linear():
+    model = nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 3), nn.BatchNorm1d(3))
+    assert fused_equals(model, randn(5, 4)).fusion_report.folded == {"0": "1", "2": "1"}
+
+
+def test_fuse_leaves_no_batch_norm_before_a_convolution():
+    model = nn.Sequential(nn.BatchNorm2d(2), nn.Conv2d(2, 3, 3, padding=1))
+    assert left(fused_equals(model, randn(2, 2, 5, 5))) == "its input comes from the input"
+
+
+class Block(nn.Module):
+    """A residual block."""
+
+    def __init__(self, channels, shortcut):
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.shortcut = shortcut
+
+    def forward(self, x):
+        h = torch.relu(self.bn1(self.conv1(x)))
+        return torch.relu(self.bn2(self.conv2(h)) + self.shortcut(x))
+
+
+def test_fuse_folds_a_residual_net():
+    shortcut = nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3))
+    model = nn.Sequential(Block(3, nn.Identity()), Block(3, shortcut))
+    report = fused_equals(model, randn(2, 3, 6, 6)).fusion_report
+    assert len(report.folded) == 5
+    assert report.left == {}
+
+
+class Net(nn.Module):
+    """A convolution, a batch norm, and the forward that a test gives."""
+
+    def __init__(self, forward, **modules):
+        super().__init__()
+        self.conv, self.bn = nn.Conv2d(2, 2, 3, padding=1), nn.BatchNorm2d(2)
+        for name, module in modules.items():
+            self.add_module(name, module)
+        self.run = forward
+
+    def forward(self, x):
+        return self.run(self, x)
+
+
+@pytest.mark.parametrize(
+    ("forward", "reason"),
+    [
+        (lambda m, x: (c := m.conv(x)) + m.bn(c), "output of Conv2d 'conv' is used elsewhere"),
+        (lambda m, x: m.bn(c := m.conv(x)).relu() + c.mean(), "used elsewhere"),
+        (lambda m, x: (m.bn(c := m.conv(x)), c), "used elsewhere"),
+        (lambda m, x: m.bn(m.conv(x)) + m.conv(x), "used elsewhere"),
+        (lambda m, x: m.bn(m.conv(m.conv(x))), "used elsewhere"),
+        (lambda m, x: m.bn(m.conv(x)) + m.bn(x), "comes from Conv2d 'conv' and from the input"),
+        (lambda m, x: m.bn(m.conv(x) * 2), r"comes from mul\(\)"),
+        (lambda m, x: m.bn(m.conv(x).view(x.shape)), r"comes from view\(\)"),
+        (lambda m, x: m.bn(m.conv(x).relu_()), r"comes from relu_\(\)"),
+        (lambda m, x: m.bn(m.conv(x)) + m.conv.weight.sum(), "other code reads"),
+        (lambda m, x: m.bn(m.conv(x)) * m.bn.running_var.mean(), "other code reads"),
+        (lambda m, x: m.bn.forward(m.conv(x)), "other code reads"),
+        (lambda m, x: m.conv(x), "evaluation does not use it"),
+        (lambda m, x: m.bn(m.conv(x)) if m.training else m.conv(x), "evaluation does not use it"),
+        (lambda m, x: m.bn(m.conv(x)) if x.sum() > 99 else m.conv(x), "used elsewhere"),
+        (lambda m, x: m.conv(x) if len(x) > 9 else m.bn(m.conv(x)), "torch.fx cannot follow Net"),
+    ],
+)
+def test_fuse_leaves_alone_what_is_used_elsewhere(forward, reason):
+    fused = fused_equals(Net(forward), randn(2, 2, 5, 5))
+    assert fused.fusion_report.folded == {}
+    assert re.search(reason, left(fused))
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [
+        lambda m, x: m.bn(input=m.conv(input=x)),
+        lambda m, x: m.bn(m.conv(x)) + m.bn(m.conv(-x)),
+        lambda m, x: m.bn(m.conv(x)) if x.sum() > 0 else -m.bn(m.conv(x)),
+    ],
+    ids=["keywords", "twice the same", "on both branches"],
+)
+def test_fuse_folds_where_every_use_is_the_pair(forward):
+    fused = fused_equals(Net(forward), randn(2, 2, 5, 5))
+    assert fused.fusion_report.folded == {"bn": "conv"}
+
+
+def test_fuse_leaves_a_layer_with_two_batch_norms_alone():
+    model = Net(lambda m, x: m.bn(m.conv(x)) + m.other(m.conv(x)), other=nn.BatchNorm2d(2))
+    assert fused_equals(model, randn(2, 2, 5, 5)).fusion_report.folded == {}
+
+
+def test_fuse_survives_checks_of_the_input():
+    def forward(m, x):
+        assert x.dim() == 4
+        if x.shape[1] != 2:
+            raise ValueError("two channels")
+        return m.bn(m.conv(x))
+
+    assert fused_equals(Net(forward), randn(2, 2, 5, 5)).fusion_report.left == {}
+
+
+@pytest.mark.parametrize("default", [None, False, True])
+def test_fuse_looks_at_optional_arguments_given_and_not(default):
+    class Optional(Net):
+        def forward(self, x, raw=default):
+            h = self.conv(x)
+            return self.bn(h) if not raw else h
+
+    assert "used elsewhere" in left(fused_equals(Optional(None), randn(2, 2, 5, 5)))
+
+
+def test_fuse_finds_modules_kept_in_a_plain_list():
+    def forward(m, x):
+        for layer in m.steps:
+            x = layer(x)
+        return x
+
+    model = Net(forward)
+    model.steps = [model.conv, model.bn]
+    assert fused_equals(model, randn(2, 2, 5, 5)).fusion_report.folded == {"bn": "conv"}
+
+
+def test_fuse_leaves_hooks_their_values():
+    for hooked in ("0", "1", "1.0"):
+        model = nn.Sequential(nn.Conv2d(2, 2, 1), nn.Sequential(nn.BatchNorm2d(2)))
+        model.get_submodule(hooked).register_forward_hook(lambda *_: None)
+        assert "has hooks" in left(fused_equals(model, randn(2, 2, 5, 5)))
+
+
+def test_fuse_leaves_parametrized_layers_alone():
+    model, x = layer_and_norm("Conv2d")
+    nn.utils.parametrizations.weight_norm(model[0])
+    assert "ParametrizedConv2d" in left(fused_equals(model, x))
+
+
+def test_fuse_leaves_a_replaced_forward_alone():
+    model, x = layer_and_norm("Linear")
+    model[0].forward = lambda x: x.new_ones(5, 6)
+    assert "forward replaced" in left(fused_equals(model, x))
+
+
+def test_fuse_leaves_subclasses_alone():
+    class Twice(nn.BatchNorm2d):
+        def forward(self, input):
+            return 2 * super().forward(input)
+
+    model = nn.Sequential(nn.Conv2d(2, 2, 1), Twice(2))
+    assert "Twice" in left(fused_equals(model, randn(2, 2, 5, 5)))
+
+
+def test_fuse_leaves_batch_statistics_alone():
+    model = nn.Sequential(nn.Conv2d(2, 2, 1), nn.BatchNorm2d(2, track_running_stats=False))
+    assert left(fused_equals(model, randn(2, 2, 5, 5))) == "it has no running statistics"
+
+
+def test_fuse_keeps_tied_weights_apart():
+    model = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3), nn.Linear(3, 3))
+    model[2].weight = model[0].weight
+    assert fused_equals(model, randn(4, 3)).fusion_report.folded == {"1": "0"}
+
+
+def test_fuse_leaves_other_axes_alone():
+    model = nn.Sequential(nn.Linear(5, 3), nn.BatchNorm2d(3))
+    assert "different axes" in left(fused_equals(model, randn(2, 3, 3, 5)))
+    model = nn.Sequential(nn.Linear(5, 3), nn.BatchNorm1d(4))
+    assert "it has 4 channels, Linear '0' 3" in left(fused_equals(model, randn(2, 4, 5)))
+
+
+def test_a_folded_linear_refuses_what_means_another_axis():
+    fused = fuse(nn.Sequential(nn.Linear(5, 3), nn.BatchNorm1d(3)))
+    with pytest.raises(ValueError, match=r"\(2, 3, 3\).*folded into '0'.*2 dimensions only"):
+        fused(torch.randn(2, 3, 5))
+
+
+class LenNet(nn.Module):
+    """Something that torch.fx cannot follow, around parts that it can."""
+
+    def __init__(self):
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3), nn.ReLU())
+        self.head = nn.Linear(48, 2)
+
+    def forward(self, x):
+        return self.head(self.features(x).view(len(x), -1))
+
+
+def test_fuse_folds_inside_code_that_cannot_be_traced():
+    model = nn.Sequential(LenNet(), nn.BatchNorm1d(2), nn.Linear(2, 3), nn.BatchNorm1d(3))
+    report = fused_equals(model, randn(4, 2, 6, 6)).fusion_report
+    assert report.folded == {"0.features.1": "0.features.0", "1": "2", "3": "2"}
+
+
+class Collect(LenNet):
+    """Its features are used one by one: the outcome of the convolution is part of the result."""
+
+    def forward(self, x):
+        seen = []
+        for layer in self.features[: len(x)]:
+            x = layer(x)
+            seen.append(x)
+        return seen
+
+
+def test_fuse_leaves_layers_alone_that_untraceable_code_takes_one_by_one():
+    assert "cannot follow Collect" in left(fused_equals(Collect(), randn(4, 2, 6, 6)))
+
+
+class HandOn(LenNet):
+    """Leaves the work to code elsewhere."""
+
+    def forward(self, x):
+        return one_by_one(self, x)
+
+
+def one_by_one(model, x):
+    first = model.features[0](x)
+    return model.features[1](first) + first * len(x)
+
+
+def test_fuse_leaves_layers_alone_that_go_to_code_elsewhere():
+    assert "cannot follow HandOn" in left(fused_equals(HandOn(), randn(4, 2, 6, 6)))
+
+
+class Holder(nn.Module):
+    """Calls its layer out of torch.fx's sight."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x):
+        return self.layer(x) * len(x)
+
+
+def test_fuse_leaves_layers_alone_that_untraceable_code_shares():
+    conv = nn.Conv2d(2, 2, 1)
+    model = nn.Sequential(conv, nn.BatchNorm2d(2), Holder(conv))
+    assert "Conv2d '0' is shared" in left(fused_equals(model, randn(4, 2, 3, 3)))
+
+
+def test_fuse_draws_no_conclusion_from_endless_branching():
+    def forward(m, x):
+        while x.sum() > 1:
+            x = x / 2
+        return m.bn(m.conv(x))
+
+    assert "too many branches" in left(fused_equals(Net(forward), randn(2, 2, 5, 5)))
+
+
+def test_fuse_of_a_lone_batch_norm():
+    assert left(fused_equals(nn.BatchNorm1d(3), randn(4, 3))) != ""
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_fuse_keeps_the_results_of_random_nets(seed):
+    draw = torch.Generator().manual_seed(seed)
+
+    def pick(n):
+        return int(torch.randint(n, (), generator=draw))
+
+    makers = [
+        lambda: nn.Conv2d(4, 4, 3, padding=1, groups=1 + pick(2), bias=bool(pick(2))),
+        lambda: nn.ConvTranspose2d(4, 4, 3, padding=1, groups=1 + pick(2)),
+        lambda: nn.BatchNorm2d(4, affine=bool(pick(2))),
+        lambda: nn.ReLU(inplace=bool(pick(2))),
+        lambda: Block(4, nn.Identity()),
+        lambda: nn.Linear(4, 4),
+    ]
+    layers = [makers[pick(len(makers))]() for _ in range(8)]
+    layers += [layers[pick(8)] for _ in range(2)]  # used twice
+    fused_equals(nn.Sequential(*layers), randn(2, 4, 4, 4))
+
+
+def test_fuse_keeps_half_precision_where_it_fits():
+    model, x = layer_and_norm("Linear")
+    fused = fuse(trained(model).half())
+    assert fused[0].weight.dtype == torch.float16
+    want = copy.deepcopy(model).double().eval()(x)
+    torch.testing.assert_close(fused(x.half()).double(), want, rtol=2e-2, atol=2e-2)
+
+
+def test_fuse_leaves_alone_what_would_overflow():
+    model = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6)).half()
+    model[0].weight.data.fill_(30000.0)
+    model[1].weight.data.fill_(30000.0)
+    assert left(fuse(model)) == "'0' would overflow torch.float16"
+
+
+def test_fuse_works_without_numbers():
+    assert fuse(layer_and_norm("Conv2d")[0].to("meta")).fusion_report.folded == {"1": "0"}
+
+
+def test_fuse_keeps_what_may_be_trained():
+    model, _ = layer_and_norm("Linear", bias=False)
+    model[0].weight.requires_grad_(False)
+    assert not any(p.requires_grad for p in fuse(model).parameters())
+
+
+def test_a_fused_model_copies_pickles_and_traces():
+    model, x = layer_and_norm("Linear")
+    fused = fused_equals(model, x)
+    for twin in (
+        copy.deepcopy(fused),
+        pickle.loads(pickle.dumps(fused)),
+        torch.fx.symbolic_trace(fused),
+    ):
+        torch.testing.assert_close(twin(x), fused(x), rtol=0, atol=0)
+
+
+def test_fuse_frees_the_batch_norm():
+    assert set(fuse(layer_and_norm("Linear")[0]).state_dict()) == {"0.weight", "0.bias"}
+
+
+def test_fuse_refuses_what_it_cannot_copy_or_know():
+    with pytest.raises(TypeError, match=r"model is of type int.*torch\.nn\.Module"):
+        fuse(3)
+    with pytest.raises(ValueError, match="one batch through it first"):
+        fuse(nn.Sequential(nn.LazyLinear(3)))

@@ -4,11 +4,20 @@ batch_norm          torch.nn.functional.batch_norm
 BatchNorm1d/2d/3d   torch.nn's modules
 SyncBatchNorm       torch.nn's, on CPUs too
 convert             a model's batch norms become ours
+fuse                a model for evaluation, its batch norms folded into its other layers
 """
 
 from bnlib.torch.batchnorm import batch_norm
-from bnlib.torch.deploy import convert
+from bnlib.torch.deploy import convert, fuse
 from bnlib.torch.distributed import SyncBatchNorm
 from bnlib.torch.modules import BatchNorm1d, BatchNorm2d, BatchNorm3d
 
-__all__ = ["BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "SyncBatchNorm", "batch_norm", "convert"]
+__all__ = [
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "BatchNorm3d",
+    "SyncBatchNorm",
+    "batch_norm",
+    "convert",
+    "fuse",
+]
