@@ -63,6 +63,22 @@ def _no_eps(dy, x, gamma, eps):
     return batch_norm_backward(dy, x, gamma, 0.0)
 
 
+def _unbiased(dy, x, gamma, eps):
+    s = np.sqrt(x.var(axis=0, ddof=1) + eps)
+    x_hat = (x - x.mean(axis=0)) / s
+    return gamma / s * (dy - dy.mean(axis=0) - x_hat * (dy * x_hat).mean(axis=0))
+
+
+def _eps_outside(dy, x, gamma, eps):
+    s = x.std(axis=0) + eps
+    x_hat = (x - x.mean(axis=0)) / s
+    return gamma / s * (dy - dy.mean(axis=0) - x_hat * (dy * x_hat).mean(axis=0))
+
+
+def _gamma_twice(dy, x, gamma, eps):
+    return gamma * batch_norm_backward(dy, x, gamma, eps)
+
+
 def _variance_not_root(dy, x, gamma, eps):
     s, _ = _parts(dy, x, eps)
     return batch_norm_backward(dy, x, gamma, eps) / s
@@ -94,11 +110,12 @@ EXERCISES = [
     PredictionExercise(
         id="6.1",
         title="One example moves",
-        choices=("only x̂_1 moves", "all move up", "x̂_1 up, the others down"),
+        choices=("only the first moves", "all move up", "first up, the others down on average"),
+        answer="first up, the others down on average",
         wrong_turns=[
             WrongTurn(
                 "only the first",
-                "only x̂_1 moves",
+                "only the first moves",
                 "The mean of the batch has moved, and every x̂ is measured from it.",
             ),
             WrongTurn(
@@ -109,9 +126,10 @@ EXERCISES = [
             ),
         ],
         hint="What do the $\\hat{x}$ of a batch add up to, before and after?",
-        praise="They add up to 0 before and after, so what one gains the others lose.",
+        praise="They add up to 0 before and after, so what one gains the others lose together; a "
+        "single one of them may still go up.",
         note="The $\\hat{x}$ of a batch add up to 0 before and after: what one gains, the others "
-        "lose together.",
+        "lose together. A single one may still go up, when the batch as a whole widens.",
     ),
     FunctionExercise(
         id="6.2",
@@ -201,6 +219,9 @@ EXERCISES = [
                 _no_eps,
                 "ε is missing: the $s$ of the backward pass is the $s$ of the forward pass.",
             ),
+            WrongTurn("m − 1", _unbiased, "Your variance divides by $m-1$; forward, it was $m$."),
+            WrongTurn("ε outside", _eps_outside, "Your `eps` stands outside the root."),
+            WrongTurn("γ twice", _gamma_twice, "γ is in it twice: once is enough."),
             WrongTurn(
                 "divided by s²",
                 _variance_not_root,
@@ -306,7 +327,7 @@ QUIZ = [
     Question(
         "Your backward pass takes the statistics as constants. What will you see in training?",
         {
-            "Nothing: the two terms are small": "They take out a part of the gradient that "
+            "Nothing: the two terms are small": "The mean's takes out a part of the gradient that "
             "otherwise moves the weights for nothing.",
             "A slower fall of the loss, and biases that grow": "The update has a part that the "
             "next forward pass undoes. The paper warned of it.",
@@ -320,7 +341,8 @@ QUIZ = [
             "A missing term in the gradient": "It would show at $h = 10^{-5}$ just as well.",
             "Rounding": "The two losses agree in almost all their digits, and what is left of "
             "their difference is noise.",
-            "Curvature": "That is what spoils a *large* step.",
+            "Truncation": "The third derivative, which a central difference ignores, spoils a "
+            "*large* step.",
         },
         correct=1,
     ),

@@ -26,7 +26,7 @@ class Nudge(Explorer):
         Slider("nudge", "nudge of example 1", low=-2.0, high=2.0, step=0.1, value=1.0, unit="σ"),
         Slider("m", "batch size m", values=(3, 4, 6, 8, 16, 32), value=6),
     )
-    size = (9.2, 4.4)
+    size = (9.2, 4.8)
 
     def __init__(self, h, **values):
         self.h = (h - h.mean()) / h.std()  # so that the nudge is counted in the unit's own sigma
@@ -35,7 +35,12 @@ class Nudge(Explorer):
     def draw(self, fig):
         art = SimpleNamespace(others=[], first=[])
         for ax, title in zip(
-            fig.subplots(2, 1), ("the batch, $x$", r"normalized, $\hat x$"), strict=True
+            fig.subplots(2, 1),
+            (
+                r"Only the first $x$ moves …",
+                r"… but every $\hat x$ does, and the moves add up to 0",
+            ),
+            strict=True,
         ):
             quiet = {"color": COLORS["blue"], "linestyle": "-", "linewidth": 1.8}
             loud = {"color": COLORS["vermillion"], "linestyle": "--", "linewidth": 2.6}
@@ -44,7 +49,8 @@ class Nudge(Explorer):
             ax.set(xlim=(-4.3, 4.3), ylim=(-0.4, 1.4), title=title)
             ax.set_yticks([1, 0], ["before", "after"])
             ax.grid(False, axis="y")
-        ax.set_xlabel(r"value (above in the unit's $\sigma$, below in the batch's)")
+        fig.axes[0].set_xlabel(r"$x$ (in $\sigma$ of the unit)")
+        fig.axes[1].set_xlabel(r"$\hat x$ (no unit)")
         return art
 
     def update(self, art, nudge, m):

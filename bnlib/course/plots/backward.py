@@ -61,7 +61,7 @@ def plot_jacobian(jacobian, *, title=None, ax=None):
         cols=range(1, m + 1),
         xlabel="example that is nudged, $j$",
         ylabel="example that moves, $i$",
-        zlabel=r"$\partial\hat x_i\,/\,\partial x_j$",
+        zlabel=r"$\partial\hat x_i\,/\,\partial x_j$ (per unit of $x$)",
         vmin=-top,
         vmax=top,
         cmap="PuOr",
@@ -82,7 +82,7 @@ def plot_gradient_error(steps, errors, *, title=None, ax=None):
     left, right = steps < 1e-7, steps > 1e-3
     for part, power, style, label in (
         (left, -1, "--", r"rounding, $\propto 1/h$"),
-        (right, 2, ":", r"curvature, $\propto h^2$"),
+        (right, 2, ":", r"truncation, $\propto h^2$"),
     ):
         scale = np.exp(np.mean(np.log(errors[part] / steps[part] ** power)))
         line = scale * steps**power
@@ -105,10 +105,11 @@ def plot_two_gradients(steps, curves, norms, *, size=(10.4, 4.3)):
 
     fig, (left, right) = figure(1, 2, size=size)
     plot_curves(steps, curves, xlabel="training step", ylabel="training loss (nats)", ax=left,
-                title="The loss is the worse for it …")  # fmt: skip
+                title="Without the mean's term: a higher loss …")  # fmt: skip
     plot_curves(steps, norms, xlabel="training step", ylabel=r"length of the bias, $\|b\|$",
-                ax=right, title="… and a useless bias grows")  # fmt: skip
+                ax=right, title="… and a bias that grows for nothing")  # fmt: skip
     right.get_legend().remove()
+    left.set_ylim(0, None)
     return fig
 
 

@@ -164,6 +164,7 @@ def plot_heatmap(
     if fmt:
         for r, c in np.ndindex(values.shape):
             text = fmt.format(values[r, c]) if np.isfinite(values[r, c]) else "NaN"
+            text = text.replace("-", "\N{MINUS SIGN}")
             ax.text(c, r, text, ha="center", va="center", color=_ink(image, values[r, c]))
     bar = ax.figure.colorbar(image, ax=ax, label=zlabel)
     bar.outline.set_visible(False)

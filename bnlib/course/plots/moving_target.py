@@ -23,11 +23,11 @@ def plot_layer_drift(steps, inputs, *, title=None):
     for layer, (ax, x) in enumerate(zip(axes, inputs, strict=True), 1):
         low, middle, high = np.percentile(x, (15, 50, 85), axis=(1, 2))
         units = ax.plot(
-            steps, np.median(x, axis=1), color="#777777", linestyle="-", linewidth=0.6, alpha=0.45
+            steps, np.median(x, axis=1), color="#a3a3a3", linestyle="-", linewidth=0.5, zorder=1.5
         )
         units[0].set_label("median of one unit")
         ax.fill_between(
-            steps, low, high, color=COLORS["sky"], alpha=0.45, label="15th to 85th percentile"
+            steps, low, high, color=COLORS["sky"], alpha=0.35, label="15th to 85th percentile"
         )
         ax.plot(steps, middle, color=COLORS["blue"], linestyle="-", label="median of all")
         ax.set(xlabel="training step", title=f"hidden layer {layer}")
@@ -64,13 +64,14 @@ def plot_by_layer(curves, *, ylabel, layers=None, ax=None, title=None):
     return ax
 
 
-def plot_accuracy_map(accuracy, *, rates, stds, good=0.85, ax=None, title=None):
+def plot_accuracy_map(accuracy, *, rates, stds, good=0.85, other=None, ax=None, title=None):
     """Test accuracy for each learning rate and scale of the first weights; good cells are framed.
 
     accuracy  (S, R) shares 0..1, one row per standard deviation, one column per learning rate
     rates     (R,) learning rates, rising
     stds      (S,) standard deviations of the weights at the start, rising; drawn upwards
     good      cells at least this accurate get a frame
+    other     (S, R) another net's accuracies, whose good cells get a dashed frame, or None
     """
     accuracy = np.asarray(accuracy, float)
     ax = figure(size=(8.2, 4.8))[1] if ax is None else ax
@@ -87,7 +88,9 @@ def plot_accuracy_map(accuracy, *, rates, stds, good=0.85, ax=None, title=None):
             color="white" if value < 0.55 else "black",
             weight="bold" if value >= good else "normal",
         )
-    _frame(ax, accuracy >= good)
+    _frame(ax, accuracy >= good, color=COLORS["vermillion"], linestyle="-", linewidth=4)
+    if other is not None:
+        _frame(ax, np.asarray(other) >= good, color="black", linestyle=(0, (2, 1)), linewidth=3)
     ax.set_xticks(range(len(rates)), [f"{rate:g}" for rate in rates])
     ax.set_yticks(range(len(stds)), [f"{std:g}" for std in stds])
     ax.set(xlabel="learning rate", ylabel="standard deviation\nof the weights at the start")
@@ -99,7 +102,7 @@ def plot_accuracy_map(accuracy, *, rates, stds, good=0.85, ax=None, title=None):
     return ax
 
 
-def _frame(ax, inside):
+def _frame(ax, inside, **style):
     """A line along the border of the region where `inside` (rows, columns) is true."""
     padded = np.pad(inside, 1)
     for s, r in np.argwhere(inside):
@@ -111,6 +114,4 @@ def _frame(ax, inside):
         }
         for (ds, dr), (xs, ys) in edges.items():
             if not padded[s + 1 + ds, r + 1 + dr]:
-                ax.plot(
-                    xs, ys, color=COLORS["vermillion"], linestyle="-", linewidth=4, clip_on=False
-                )
+                ax.plot(xs, ys, clip_on=False, **style)
