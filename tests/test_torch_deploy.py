@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 import bnlib.torch  # noqa: E402
-from bnlib.torch import convert, fuse  # noqa: E402
+from bnlib.torch import convert, fuse, recompute_statistics  # noqa: E402
 from bnlib.torch.deploy import FoldedBatchNorm  # noqa: E402
 
 KINDS = ["BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "SyncBatchNorm"]
@@ -515,3 +515,136 @@ def test_fuse_refuses_what_it_cannot_copy_or_know():
         fuse(3)
     with pytest.raises(ValueError, match="one batch through it first"):
         fuse(nn.Sequential(nn.LazyLinear(3)))
+
+
+# ---- recompute_statistics
+
+
+def small_net():
+    layers = nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3), nn.Dropout(), nn.Flatten(), nn.Linear(12, 4)
+    return trained(nn.Sequential(*layers, nn.BatchNorm1d(4, momentum=None)))
+
+
+def some_batches(count=3, size=5):
+    return list(randn(count, size, 2, 4, 4))
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["torch", "ours"])
+def test_statistics_are_averages_over_batches(own):
+    model, batches = small_net(), some_batches()
+    model = convert(model) if own else model
+    assert recompute_statistics(model, batches) == 3
+    inputs = [model[0](x) for x in batches]
+    normalized = [
+        nn.functional.batch_norm(x, None, None, *model[1].parameters(), True) for x in inputs
+    ]
+    for layer, seen in (
+        (model[1], inputs),
+        (model[5], [model[4](x.flatten(1)) for x in normalized]),
+    ):
+        axes = [0, *range(2, seen[0].dim())]
+        mean = sum(x.mean(axes) for x in seen) / 3
+        var = sum(x.var(axes, correction=1) for x in seen) / 3
+        torch.testing.assert_close(layer.running_mean, mean, rtol=1e-10, atol=1e-12)
+        torch.testing.assert_close(layer.running_var, var, rtol=1e-10, atol=1e-12)
+        assert layer.num_batches_tracked == 3
+
+
+def test_every_batch_has_the_same_weight():
+    model = nn.BatchNorm1d(1)
+    recompute_statistics(model, [torch.tensor([[0.0], [0.0]]), torch.tensor([[3.0]] * 6)])
+    assert model.running_mean.item() == 1.5
+
+
+def test_old_statistics_do_not_matter():
+    model, twin = small_net(), small_net()
+    twin[1].running_mean.fill_(99)
+    for net in (model, twin):
+        recompute_statistics(net, some_batches())
+    for a, b in zip(model.buffers(), twin.buffers(), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=0)
+
+
+def test_tuples_and_generators_of_batches_count():
+    model, twin = small_net(), small_net()
+    recompute_statistics(model, some_batches())
+    assert recompute_statistics(twin, ((x, "labels") for x in some_batches())) == 3
+    torch.testing.assert_close(twin[5].running_var, model[5].running_var, rtol=0, atol=0)
+
+
+def test_a_layer_used_twice_averages_its_uses():
+    shared, shift = nn.BatchNorm1d(1, affine=False), nn.Linear(1, 1)
+    nn.init.ones_(shift.weight)
+    nn.init.constant_(shift.bias, 10.0)
+    recompute_statistics(nn.Sequential(shared, shift, shared), [torch.tensor([[1.0], [3.0]])])
+    torch.testing.assert_close(shared.running_mean, torch.tensor([6.0]))
+    assert shared.num_batches_tracked == 1
+
+
+def test_an_unused_layer_keeps_its_statistics():
+    model = Net(lambda m, x: m.bn(x), unused=nn.BatchNorm2d(2)).double()
+    before = copy.deepcopy(model.unused.state_dict())
+    recompute_statistics(model, some_batches())
+    for name, tensor in before.items():
+        assert torch.equal(model.unused.state_dict()[name], tensor)
+
+
+def test_modes_momenta_and_buffer_objects_stay():
+    model = small_net().train()
+    model[1].eval()
+    before = [(m.training, getattr(m, "momentum", 0)) for m in model.modules()]
+    buffers = list(model.buffers())
+    recompute_statistics(model, some_batches())
+    assert [(m.training, getattr(m, "momentum", 0)) for m in model.modules()] == before
+    assert all(a is b for a, b in zip(model.buffers(), buffers, strict=True))
+
+
+@pytest.mark.parametrize("bad", [torch.zeros(1), torch.zeros(5, 9, 4, 4), "text", None])
+def test_statistics_survive_an_error(bad):
+    model = small_net().train()
+    before = copy.deepcopy(model.state_dict())
+    settings = [(m.training, getattr(m, "momentum", 0)) for m in model.modules()]
+    with pytest.raises((RuntimeError, TypeError)):
+        recompute_statistics(model, [*some_batches(), bad])
+    for name, tensor in before.items():
+        assert torch.equal(model.state_dict()[name], tensor)
+    assert [(m.training, getattr(m, "momentum", 0)) for m in model.modules()] == settings
+
+
+def test_no_gradient_is_recorded():
+    model = small_net()
+    recompute_statistics(model, some_batches())
+    assert not any(buffer.requires_grad for buffer in model.buffers())
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_checkpoints_without_a_count_work():
+    model = nn.BatchNorm1d(1)
+    model.num_batches_tracked = None
+    assert recompute_statistics(model, [torch.tensor([[1.0], [3.0]])]) == 1
+    assert model.num_batches_tracked is None
+    assert model.running_mean.item() == 2
+
+
+def test_many_batches_far_from_zero_lose_no_digits():
+    model = nn.BatchNorm1d(1)
+    offsets = (0.25 * (i % 2) for i in range(501))
+    recompute_statistics(model, (torch.tensor([[9999.0], [10001.0]]) + o for o in offsets))
+    assert model.running_mean.item() == pytest.approx(10000 + 0.25 * 250 / 501, abs=6e-4)
+
+
+@pytest.mark.parametrize(
+    ("model", "batches", "error", "text"),
+    [
+        (nn.BatchNorm1d(2), [], ValueError, "batches is empty"),
+        (nn.Linear(2, 2), [torch.ones(3, 2)], ValueError, "no batch norm with running statistics"),
+        (nn.BatchNorm1d(2), torch.ones(3, 2), TypeError, r"one tensor.*x.split\(64\)"),
+        (nn.BatchNorm1d(2), [{"x": 3}], TypeError, "holds a dict; expected tensors"),
+        (nn.BatchNorm1d(2), [torch.ones(1, 2)], ValueError, "more than 1 value per channel"),
+        (Net(lambda m, x: x), [torch.ones(1, 2)], ValueError, "no batch norm was used"),
+        (len, [torch.ones(1, 2)], TypeError, "expected a torch.nn.Module"),
+    ],
+)
+def test_recompute_statistics_refuses(model, batches, error, text):
+    with pytest.raises(error, match=text):
+        recompute_statistics(model, batches)

@@ -1,14 +1,15 @@
 """The torch backend: drop-in batch normalization on any device, by our own formulas.
 
-batch_norm          torch.nn.functional.batch_norm
-BatchNorm1d/2d/3d   torch.nn's modules
-SyncBatchNorm       torch.nn's, on CPUs too
-convert             a model's batch norms become ours
-fuse                a model for evaluation, its batch norms folded into its other layers
+batch_norm              torch.nn.functional.batch_norm
+BatchNorm1d/2d/3d       torch.nn's modules
+SyncBatchNorm           torch.nn's, on CPUs too
+convert                 a model's batch norms become ours
+fuse                    a model for evaluation, its batch norms folded into its other layers
+recompute_statistics    population statistics in place of running averages
 """
 
 from bnlib.torch.batchnorm import batch_norm
-from bnlib.torch.deploy import convert, fuse
+from bnlib.torch.deploy import convert, fuse, recompute_statistics
 from bnlib.torch.distributed import SyncBatchNorm
 from bnlib.torch.modules import BatchNorm1d, BatchNorm2d, BatchNorm3d
 
@@ -20,4 +21,5 @@ __all__ = [
     "batch_norm",
     "convert",
     "fuse",
+    "recompute_statistics",
 ]

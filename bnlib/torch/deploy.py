@@ -2,11 +2,13 @@
 
 convert                 torch.nn's batch norms become ours
 fuse                    each batch norm goes into the layer beside it
+recompute_statistics    E[x] and Var[x] of the whole training set in place of running averages
 """
 
 import collections
 import copy
 import dataclasses
+import itertools
 
 import torch
 import torch.fx
@@ -323,8 +325,8 @@ def _fold_into_linear_after(norm, linear, into):
 
 
 def _slope_and_offset(norm):
-    """a and b of y = a·x + b, in float64 where the device has it."""
-    wide = torch.float32 if norm.running_var.device.type == "mps" else torch.float64
+    """a and b of y = a·x + b."""
+    wide = _wide(norm.running_var)
     mean, var = norm.running_mean.to(wide), norm.running_var.to(wide)
     a = torch.rsqrt(var + norm.eps)
     a = a if norm.weight is None else a * norm.weight.detach()
@@ -346,6 +348,132 @@ def _replace(norm, layer, weight, bias, into):
     norm._parameters.clear()
     norm._buffers.clear()
     norm.into, norm.dimensions = into, DIMENSIONS[type(layer)]
+
+
+# ---- recompute_statistics
+
+
+def recompute_statistics(model, batches):
+    """Replace the running statistics by averages over mini-batches, all with the same weight.
+
+    Running averages remember the last few batches, seen with parameters that have changed since.
+    This is Algorithm 2, line 10, with the parameters as they are now: E[x] = E_B[μ_B] and
+    Var[x] = E_B[m/(m−1)·σ²_B], where each batch norm sees what the ones before it make of the
+    same batch. Dropout and the like are off meanwhile, as when the statistics will be used.
+
+    model    a torch.nn.Module; torch.nn's batch norms and ours in it get new statistics
+    batches  an iterable of input tensors, or of tuples that begin with one, as a DataLoader or
+             minibatches(x, y, ...) gives them; best of the size trained on. They go to the
+             device of the model's first parameter
+
+    A layer used several times in a batch gets the average of its uses; one that is not used keeps
+    its statistics. num_batches_tracked becomes the number of batches that counted. Modes and
+    momenta are afterwards as they were. When anything raises on the way, the old statistics stand.
+
+    Returns the number of batches. Raises TypeError for a model or batches of another kind, and
+    ValueError when there was no batch, or no batch norm with running statistics was used.
+
+    Ioffe & Szegedy 2015, Algorithm 2; called precise BN by Wu & Johnson 2021, arXiv:2105.07576.
+    >>> model = torch.nn.BatchNorm1d(1)
+    >>> recompute_statistics(model, [torch.tensor([[1.0], [3.0]]), torch.tensor([[4.0], [8.0]])])
+    2
+    >>> model.running_mean.item(), model.running_var.item()
+    (4.0, 5.0)
+    """
+    _check_module(model)
+    if isinstance(batches, torch.Tensor):
+        raise TypeError(
+            f"batches is one tensor, of shape {tuple(batches.shape)}; expected an iterable of "
+            "batches, such as x.split(64)"
+        )
+    norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.running_mean is not None]
+    if not norms:
+        raise ValueError("model has no batch norm with running statistics; expected one or more")
+    where = next(itertools.chain(model.parameters(), model.buffers())).device
+    modes = {module: module.training for module in model.modules()}
+    averages, count = [_Average(norm) for norm in norms], 0
+    try:
+        model.eval()
+        for average in averages:
+            average.begin()
+        with torch.no_grad():
+            for batch in batches:
+                model(_input_of(batch).to(where))
+                count += 1
+                for average in averages:
+                    average.take()
+    finally:
+        for average in averages:
+            average.end()
+        for module, training in modes.items():
+            module.training = training
+    if count == 0:
+        raise ValueError("batches is empty; expected one batch or more")
+    if not any([average.write() for average in averages]):
+        raise ValueError("no batch norm was used; expected a model that runs its batch norms")
+    return count
+
+
+def _input_of(batch):
+    first = batch[0] if isinstance(batch, (tuple, list)) and batch else batch
+    if not isinstance(first, torch.Tensor):
+        raise TypeError(
+            f"batches holds a {type(batch).__name__}; "
+            "expected tensors, or tuples that begin with one"
+        )
+    return first
+
+
+class _Average:
+    """The average of one layer's batch statistics; its own are out of reach until the end."""
+
+    BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
+
+    def __init__(self, norm):
+        self.norm, self.momentum = norm, norm.momentum
+        self.kept = {name: norm._buffers[name] for name in self.BUFFERS}
+        mean = norm.running_mean
+        self.scratch = {
+            "running_mean": torch.zeros_like(mean),
+            "running_var": torch.zeros_like(mean),
+            "num_batches_tracked": torch.zeros((), dtype=torch.long, device=mean.device),
+        }
+        self.sums = [torch.zeros_like(mean, dtype=_wide(mean)) for _ in range(2)]
+        self.batches = self.scratch["num_batches_tracked"].clone()
+
+    def begin(self):
+        self.norm.training = True
+        self.norm.momentum = None  # the plain average, here over the layer's uses in one batch
+        self.norm._buffers.update(self.scratch)
+
+    def take(self):
+        *statistics, uses = self.scratch.values()
+        for total, statistic in zip(self.sums, statistics, strict=True):
+            total += statistic
+        self.batches += uses > 0
+        for buffer in self.scratch.values():
+            buffer.zero_()
+
+    def end(self):
+        self.norm.momentum = self.momentum
+        self.norm._buffers.update(self.kept)
+
+    def write(self):
+        """Set the layer's statistics, if it was used. Was it?"""
+        if not self.batches:
+            return False
+        mean, var, count = self.kept.values()
+        with torch.no_grad():
+            for kept, total in ((mean, self.sums[0]), (var, self.sums[1])):
+                kept.copy_(total / self.batches)
+            if count is not None:
+                count.copy_(self.batches)
+        return True
+
+
+def _wide(tensor):
+    """The most accurate dtype that the tensor's device has."""
+    return torch.float32 if tensor.device.type == "mps" else torch.float64
 
 
 def _check_module(model):
