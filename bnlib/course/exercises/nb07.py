@@ -40,6 +40,10 @@ def _replaced(running_mean, running_var, x, momentum):
     return x.mean(axis=0), x.var(axis=0, ddof=1)
 
 
+def _keras(running_mean, running_var, x, momentum):
+    return _biased(running_mean, running_var, x, 1 - momentum)
+
+
 def _deviation(running_mean, running_var, x, momentum):
     mean, _ = update_running(running_mean, running_var, x, momentum)
     return mean, (1 - momentum) * running_var + momentum * x.std(axis=0, ddof=1)
@@ -68,6 +72,10 @@ def _fold_bias_unscaled(weight, bias, gamma, beta, mean, var, eps):
 
 def _fold_no_bias(weight, bias, gamma, beta, mean, var, eps):
     return fold(weight, np.zeros_like(bias), gamma, beta, mean, var, eps)
+
+
+def _fold_no_beta(weight, bias, gamma, beta, mean, var, eps):
+    return fold(weight, bias, gamma, np.zeros_like(beta), mean, var, eps)
 
 
 def _fold_variance(weight, bias, gamma, beta, mean, var, eps):
@@ -134,6 +142,12 @@ EXERCISES = [
                 "new one.",
             ),
             WrongTurn(
+                "Keras altogether",
+                _keras,
+                "That is the convention of Keras and Flax: `momentum` weighs the old value, and "
+                "the variance is biased. Here it is the other way round, twice.",
+            ),
+            WrongTurn(
                 "biased variance",
                 _biased,
                 "`running_mean` is right. Your `running_var` takes in the biased variance; the "
@@ -164,8 +178,8 @@ EXERCISES = [
         inputs=_layer,
         returns=("weight", "bias"),
         hint=(
-            "Write $y = \\gamma\\,(xW + b - \\mathrm{E}[x])/\\sqrt{\\mathrm{Var}[x]+\\varepsilon} "
-            "+ \\beta$ as $xW' + b'$.",
+            "With $h = xW + b$, write $\\gamma\\,(h - \\mathrm{E}[h])/"
+            "\\sqrt{\\mathrm{Var}[h]+\\varepsilon} + \\beta$ as $xW' + b'$.",
             "Every output has one slope, `gamma / np.sqrt(var + eps)`; it multiplies a *column* of "
             "`weight`.",
         ),
@@ -181,6 +195,11 @@ EXERCISES = [
                 "bias forgotten",
                 _fold_no_bias,
                 "`weight` is right. Your `bias` forgets the bias that the linear layer had.",
+            ),
+            WrongTurn(
+                "β forgotten",
+                _fold_no_beta,
+                "`weight` is right. Your `bias` forgets β.",
             ),
             WrongTurn(
                 "variance, not its root",
@@ -206,8 +225,7 @@ EXERCISES = [
             "After one update the start value weighs 0.9, after two 0.9 · 0.9.",
             "Solve $0.9^t = 0.01$ with logarithms, and round up.",
         ),
-        praise="So a network trained for ten steps still answers with a third of nonsense: "
-        "$0.9^{10} = 0.35$.",
+        praise="And after ten updates it still weighs $0.9^{10} = 0.35$.",
         wrong_turns=[
             WrongTurn(
                 "1/momentum",
@@ -263,7 +281,8 @@ QUIZ = [
         {
             "Use training mode with batches of one": "Then every answer is the same.",
             "Re-estimate the running statistics on unlabelled test images": "No label is needed, "
-            "and a change of brightness or contrast before the first layer is undone exactly.",
+            "and a change of brightness or contrast is undone but for ε, while no pixel is cut "
+            "off.",
             "Raise ε": "That changes what counts as silent, not where the mean lies.",
         },
         correct=1,

@@ -43,18 +43,20 @@ class RunningEstimate(Explorer):
         (curve,) = ax.plot([], [], color=COLORS["vermillion"], linestyle="-", label="running mean")
         low, high = min(self.means.min(), 0), max(self.means.max(), 0)
         ax.set(xlim=(-2, 203), ylim=(low - 0.25 * (high - low), high + 0.25 * (high - low)))
-        ax.set(xlabel="updates", ylabel="output of the unit, $h$")
+        ax.set(xlabel="updates", ylabel="output of the unit, $h$ (no unit)")
         ax.legend(loc="upper left", ncols=3)
-        return SimpleNamespace(dots=dots, curve=curve)
+        return SimpleNamespace(dots=dots, curve=curve, title=ax.set_title("momentum"))
 
     def update(self, art, momentum, updates):
         running = np.zeros(updates + 1)
         for t in range(updates):
             running[t + 1] = (1 - momentum) * running[t] + momentum * self.means[t]
         steps = np.arange(updates + 1)
+        left = (1 - momentum) ** updates
+        art.title.set_text(f"Momentum {momentum:g}: the start value weighs {left:.1%}")
         art.dots.set_data(steps[1:], self.means[:updates])
         art.curve.set_data(steps, running)
         return (
             f"After {updates} updates with momentum {momentum:g}: running mean {running[-1]:.3f}, "
-            f"truth {self.truth:.3f}. The start value still weighs {(1 - momentum) ** updates:.1%}."
+            f"truth {self.truth:.3f}. The start value still weighs {left:.1%}."
         ).replace("-", "\N{MINUS SIGN}")

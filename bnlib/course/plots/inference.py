@@ -47,11 +47,11 @@ def plot_paired_errors(groups, *, labels, title=None, ax=None):
             )  # fmt: skip
             ax.plot(
                 np.full(len(errors), at), errors, color="black", marker="o", markersize=5,
-                linestyle="none",
+                linestyle="none", label="one seed" if place == side == 0 else None,
             )  # fmt: skip
     ax.set_xticks(range(len(groups)), list(groups))
     ax.grid(False, axis="x")
-    ax.set(ylabel="test error (%), dots: seeds", ylim=(0, 105))
+    ax.set(ylabel="test error (%)", ylim=(0, 105))
     ax.set_title(title or "")
     ax.legend(loc="upper left")
     return ax
