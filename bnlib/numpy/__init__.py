@@ -13,7 +13,8 @@ from bnlib.numpy.layers import (
     Sigmoid,
     softmax_cross_entropy,
 )
-from bnlib.numpy.training import SGD, History, evaluate, fit
+from bnlib.numpy.training import SGD, evaluate, fit
+from bnlib.training import History
 
 __all__ = [
     "SGD",

@@ -1,18 +1,9 @@
 """Training in NumPy: stochastic gradient descent, evaluation, and fit."""
 
-import contextlib
-import dataclasses
-import itertools
-import operator
-import signal
-import threading
-import types
-
 import numpy as np
 
-from bnlib.data import minibatches
 from bnlib.numpy.layers import Linear, Sequential, softmax_cross_entropy
-from bnlib.progress import progress as progress_display
+from bnlib.training import check_fit, endless_minibatches, history, run
 
 
 class SGD:
@@ -42,38 +33,6 @@ class SGD:
 
     def __repr__(self):
         return f"SGD(lr={self.lr}" + (f", momentum={self.momentum})" if self.momentum else ")")
-
-
-@dataclasses.dataclass(frozen=True, repr=False, eq=False)
-class History:
-    """What fit saw. A loss that is not finite is recorded like any other.
-
-    loss            (steps,) training loss of each mini-batch, before its update, in nats
-    eval_steps      (k,) the steps after which the test set was evaluated
-    test_loss, test_accuracy
-                    (k,) mean loss in nats, and the share 0..1 of test labels guessed right
-    interrupted     True when Ctrl-C or the notebook's stop button ended training early
-    """
-
-    loss: np.ndarray
-    eval_steps: np.ndarray
-    test_loss: np.ndarray
-    test_accuracy: np.ndarray
-    interrupted: bool = False
-
-    @property
-    def steps(self):
-        """1, 2, …: the steps that loss belongs to."""
-        return np.arange(1, len(self.loss) + 1)
-
-    @property
-    def diverged(self):
-        """True when some loss was infinite or not a number."""
-        return not bool(np.isfinite(self.loss).all())
-
-    def __repr__(self):
-        end = ", interrupted" if self.interrupted else ""
-        return f"History({len(self.loss)} steps, {len(self.eval_steps)} evaluations{end})"
 
 
 def evaluate(model, x, y, *, batch_size=1000, loss_function=softmax_cross_entropy):
@@ -141,79 +100,42 @@ def fit(
 
     Returns a History. Raises ValueError and TypeError when the arguments do not fit together.
     """
-    if (lr is None) == (optimizer is None):
-        raise ValueError("lr and optimizer: give exactly one of the two")
-    if (x_test is None) != (y_test is None):
-        raise ValueError("x_test and y_test: one is None; give both or neither")
-    if eval_every is not None and operator.index(eval_every) < 1:
-        raise ValueError(f"eval_every is {eval_every}; expected at least 1")
-    if operator.index(steps) < 0:
-        raise ValueError(f"steps is {steps}; expected zero or more")
-    if rng is None:
-        raise TypeError("rng is None; expected a seed or np.random.default_rng(seed)")
+    check_fit(
+        steps=steps,
+        rng=rng,
+        lr=lr,
+        optimizer=optimizer,
+        x_test=x_test,
+        y_test=y_test,
+        eval_every=eval_every,
+    )
     optimizer = SGD(lr) if optimizer is None else optimizer
-    rng = np.random.default_rng(rng)
-    batches = _endless_minibatches(x, y, batch_size, rng)
+    batches = endless_minibatches(x, y, batch_size, rng)
     spared = {"input_gradient": False} if isinstance(model, Linear | Sequential) else {}
 
-    loss, evaluations = np.empty(steps), []
-    done, ended, was_training = 0, steps == 0, model.training
+    def update(x_batch, y_batch):
+        loss, doutputs = loss_function(model(x_batch), y_batch)
+        model.backward(doutputs, **spared)
+        optimizer.step(model)
+        return loss
+
+    def test():
+        return evaluate(model, x_test, y_test, loss_function=loss_function)
+
+    losses, was_training = np.empty(steps), model.training
     model.train()
     try:
-        with (
-            np.errstate(all="ignore"),
-            progress_display(steps, progress) as show,
-            _interrupts_between_steps() as stop,
-        ):
-            while not ended:
-                x_batch, y_batch = next(batches)
-                loss[done], doutputs = loss_function(model(x_batch), y_batch)
-                model.backward(doutputs, **spared)
-                optimizer.step(model)
-                done += 1
-                try:
-                    show(done, loss[done - 1])
-                    ended = callback is not None and bool(callback(done, model, loss[done - 1]))
-                except KeyboardInterrupt:
-                    stop.requested = True
-                ended = ended or stop.requested or done == steps
-                due = ended or (eval_every is not None and done % eval_every == 0)
-                if x_test is not None and due:
-                    result = evaluate(model, x_test, y_test, loss_function=loss_function)
-                    evaluations.append((done, *result))
+        with np.errstate(all="ignore"):
+            done, evaluations, interrupted = run(
+                batches,
+                losses,
+                update,
+                None if x_test is None else test,
+                eval_every=eval_every,
+                progress=progress,
+                callback=callback and (lambda step, loss: callback(step, model, loss)),
+            )
     finally:
         if not was_training:
             model.eval()
-    at, test_loss, test_accuracy = np.array(evaluations).reshape(-1, 3).T
-    return History(loss[:done].copy(), at.astype(int), test_loss, test_accuracy, stop.requested)
-
-
-def _endless_minibatches(x, y, batch_size, rng):
-    """Pass after pass of minibatches; the first is made now, so that bad sizes raise here."""
-    first = minibatches(x, y, batch_size, rng)
-    later = (minibatches(x, y, batch_size, rng) for _ in itertools.count())
-    return itertools.chain(first, itertools.chain.from_iterable(later))
-
-
-@contextlib.contextmanager
-def _interrupts_between_steps():
-    """Hold back the first Ctrl-C: set `requested` and let the loop finish its step.
-
-    So no update is left half done. Signals reach the main thread alone, hence the early exit.
-    """
-    stop = types.SimpleNamespace(requested=False)
-    before = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(before):
-        yield stop
-        return
-
-    def handler(number, frame):
-        if stop.requested:
-            before(number, frame)
-        stop.requested = True
-
-    signal.signal(signal.SIGINT, handler)
-    try:
-        yield stop
-    finally:
-        signal.signal(signal.SIGINT, before)
+    return history(losses[:done].copy(), evaluations, interrupted)
