@@ -1,43 +1,52 @@
-"""Batch normalization in NumPy: the formulas of bnlib.reference for any layout, dtype and mode.
+"""Batch normalization in NumPy: the formulas of bnlib.reference, in few passes over memory.
 
-Inside, every batch is seen as (B, C, L): what lies before the channel axis, the channels, and
-what lies after. (N, C, H, W) is (N, C, H·W); a channels-last batch is (N·H·W, C, 1).
+With a pivot near the mean, c = x − pivot, delta = mean − pivot and a = γ/σ the layer is
 
-Two things keep float32 as accurate as float32 can be, even at mean 1e4 and deviation 1:
-x is centred before anything is squared, and the mean is kept as pivot + delta, a number of x's
-own dtype and the float64 rest that this dtype could not hold.
+    y  = c · a + (β − delta · a)
+    dx = (c · q + dy + k) · a,    q = −Σ(x − mean)·dy / (m σ²),    k = −Σdy / m − q · delta
+
+and these are the passes there are, block by block (bnlib.numpy.walk), in place in the result.
+
+Nothing far from zero is ever squared: c is near zero, because pivot is near the mean. And the
+mean is kept as pivot + delta, a number of x's own dtype and the float64 rest that this dtype
+could not hold. So float32 stays as accurate as float32 can be, at mean 1e4 and deviation 1 too.
 """
 
+import functools
 import math
-import numbers
 import operator
 from typing import NamedTuple
 
 import numpy as np
 
+from bnlib.numpy import checks
 from bnlib.numpy.layers import Layer, need
+from bnlib.numpy.walk import total, walk_over
 
-_FLOATS = {np.dtype(t) for t in (np.float16, np.float32, np.float64)}
+SHORT = 1 << 14  # up to so many elements Python's own time counts: the short path
 
 
 class Cache(NamedTuple):
     """What batch_norm keeps for batch_norm_backward. Statistics are float64, of shape (C,)."""
 
-    x: np.ndarray  # the input as it came: change it in place and the gradients are wrong
-    gamma: np.ndarray  # a copy, ones where there was none
-    pivot: np.ndarray  # the mean, rounded to the dtype that the work is done in
+    x: np.ndarray  # the input, contiguous: change it in place and the gradients are wrong
+    centred: np.ndarray | None  # x − pivot, (m, C), kept by the short path alone
+    pivot: np.ndarray | None  # a value near the mean, of x's dtype; None: 0 is near enough
     delta: np.ndarray  # the mean minus pivot
-    var: np.ndarray  # var_B, or in eval mode the running variance
+    var: np.ndarray  # var_B; in eval mode the running variance
     std: np.ndarray  # sqrt(var + eps)
-    axis: int
+    a: np.ndarray  # gamma / std, spread over c or over a row of the walk
+    parameter_dtype: np.dtype
+    form: "_Form"
     training: bool
 
     @property
     def mean(self):
-        """mu_B, or in eval mode the running mean: (C,) float64."""
-        return self.pivot + self.delta
+        """mu_B; in eval mode the running mean."""
+        return self.delta if self.pivot is None else self.pivot + self.delta
 
 
+@np.errstate(all="ignore")
 def batch_norm(
     x,
     gamma=None,
@@ -79,46 +88,33 @@ def batch_norm(
     array([[-2.,  0.],
            [ 2.,  0.]])
     """
-    x = _floating("x", x)
-    axis = _channel_axis(x, axis)
-    B, C, L = _batch_channels_rest(x.shape, axis)
-    gamma = _per_channel("gamma", gamma, x, axis)
-    beta = _per_channel("beta", beta, x, axis)
-    _check_running("running_mean", running_mean, x, axis, training)
-    _check_running("running_var", running_var, x, axis, training)
-    if (running_mean is None) != (running_var is None):
-        raise ValueError("running_mean and running_var: one is None; give both or neither")
-    _check_eps(eps, training)
-    _check_momentum(momentum)
-    if training and B * L < 2:
+    x = np.asarray(x)
+    form = _form_of(x, axis)
+    if gamma is not None:
+        gamma = checks.per_channel("gamma", gamma, x, form.axis)
+    if beta is not None:
+        beta = checks.per_channel("beta", beta, x, form.axis)
+    if running_mean is not None or running_var is not None or not training:
+        checks.running_pair(running_mean, running_var, x, form.axis, training)
+    checks.epsilon(eps, positive=training)
+    checks.weight_of_the_new(momentum)
+    m = form.m
+    if training and m < 2:
         raise ValueError(
-            f"x has shape {x.shape}, {B * L} value(s) per channel; training needs at least 2"
+            f"x has shape {x.shape}, {m} value(s) per channel; training needs at least 2"
         )
-
-    work = np.result_type(x, np.float32).newbyteorder("=")  # float16 is worked on in float32
-    with np.errstate(all="ignore"):
-        x3 = x.reshape(B, C, L).astype(work, copy=False)
-        if training:
-            pivot, delta, var = _statistics(x3)
-        else:
-            pivot, delta, var = running_mean.astype(work), np.zeros(C), running_var.astype(float)
-        std = np.sqrt(var + eps)
-        a = (1.0 if gamma is None else gamma) / std
-        b = (0.0 if beta is None else beta) - delta * a
-        y = x3 - pivot[:, None]
-        y *= a.astype(work)[:, None]
-        y += b.astype(work)[:, None]
-        y = y.astype(x.dtype.newbyteorder("="), copy=False).reshape(x.shape)
-        if training and running_mean is not None:
-            m = B * L
-            running_mean *= 1 - momentum
-            running_mean += momentum * (pivot + delta)
-            running_var *= 1 - momentum
-            running_var += momentum * (m / (m - 1)) * var
-    gamma = np.ones(C, work) if gamma is None else gamma.copy()
-    return y, Cache(x, gamma, pivot, delta, var, std, axis, bool(training))
+    given = None if training else (running_mean, running_var)
+    result = form.short and _short_forward(x, gamma, beta, given, eps, form)
+    y, cache = result or _forward(x, gamma, beta, given, eps, form)
+    if training and running_mean is not None:
+        running_mean *= 1 - momentum
+        running_mean += momentum * cache.mean
+        running_var *= 1 - momentum
+        running_var += (momentum * m / (m - 1)) * cache.var
+    return y, cache
 
 
+@np.errstate(all="ignore")
 def batch_norm_backward(dy, cache):
     """Carry the gradient of the loss back through batch_norm.
 
@@ -135,36 +131,172 @@ def batch_norm_backward(dy, cache):
     """
     if not isinstance(cache, Cache):
         raise TypeError(f"cache is a {type(cache).__name__}; expected what batch_norm returned")
-    x, gamma, pivot, delta, _, std, axis, training = cache
-    dy = _like("dy", dy, x)
-    B, C, L = _batch_channels_rest(x.shape, axis)
-    m = B * L
-    with np.errstate(all="ignore"):
-        x3 = x.reshape(B, C, L).astype(pivot.dtype, copy=False)
-        dy3 = dy.reshape(B, C, L).astype(pivot.dtype, copy=False)
-        dx = x3 - pivot[:, None]
-        sum_dy = dy3.sum(axis=(0, 2), dtype=float)
-        sum_dy_x = np.einsum("bcl,bcl->c", dx, dy3, dtype=float) - delta * sum_dy  # (x − mean)·dy
-        if training:
-            q = -sum_dy_x / (m * std * std)
-            dx *= q.astype(dx.dtype)[:, None]
-            dx += dy3
-            dx += (-sum_dy / m - q * delta).astype(dx.dtype)[:, None]
-        else:
-            dx[...] = dy3
-        dx *= (gamma / std).astype(dx.dtype)[:, None]
-        dx = dx.astype(x.dtype.newbyteorder("="), copy=False).reshape(x.shape)
-        dgamma, dbeta = (sum_dy_x / std).astype(gamma.dtype), sum_dy.astype(gamma.dtype)
-    return dx, dgamma, dbeta
+    dy = checks.like("dy", dy, cache.form.shape, cache.form.dtype)
+    dx, dgamma, dbeta = (_backward if cache.centred is None else _short_backward)(dy, cache)
+    dtype = cache.parameter_dtype
+    return dx, dgamma.astype(dtype, copy=False), dbeta.astype(dtype, copy=False)
 
 
-def _statistics(x):
-    """pivot, delta and var of each channel of x, (B, C, L): the mean is pivot + delta."""
-    pivot = x.mean(axis=(0, 2), dtype=float).astype(x.dtype)
-    centred = x - pivot[:, None]
-    delta = centred.mean(axis=(0, 2), dtype=float)
-    var = np.square(centred, dtype=float).mean(axis=(0, 2)) - delta * delta
-    return pivot, delta, np.maximum(var, 0.0)
+# ---- the short path: a small batch of rows of channels, such as (N, D), in plain NumPy
+
+
+def _short_forward(x, gamma, beta, given, eps, form):
+    """y and the cache, or None where numbers above 1e5 ask for the long path's care."""
+    arranged, weights = form.arrange(x), form.weights  # weights are 1/m: w.dot(x) is the mean
+    x = arranged.reshape(form.rows)
+    if given is None:
+        pivot = weights.dot(x)
+        c = x - pivot
+        delta = weights.dot(c)
+        c -= delta  # the part of the mean that pivot could not hold
+        var = weights.dot(c * c)
+    else:
+        pivot, var = (v.astype(form.work) for v in given)
+        c, delta = x - pivot, form.zero
+    std = np.sqrt(var + eps)
+    if not pivot.dot(pivot) + std.dot(std) < 1e10:
+        return None
+    a = np.empty_like(c)
+    a[...] = 1 / std if gamma is None else gamma / std  # spread once for both directions
+    y = c * a
+    if beta is not None:
+        y += beta
+    dtype = form.parameter_dtype if gamma is None else gamma.dtype
+    cache = Cache(arranged, c, pivot, delta, var, std, a, dtype, form, given is None)
+    return form.restore(y.reshape(arranged.shape)), cache
+
+
+def _short_backward(dy, cache):
+    form, c = cache.form, cache.centred
+    dy, weights = form.arrange(dy).reshape(form.rows), form.weights
+    mean_dy = weights.dot(dy)
+    products = c * dy
+    mean_x_hat_dy = weights.dot(products) / cache.std
+    if cache.training:
+        dx = np.multiply(c, mean_x_hat_dy / cache.std, products)
+        np.subtract(dy, dx, dx)
+        dx -= mean_dy
+        dx *= cache.a
+    else:
+        dx = dy * cache.a
+    return (
+        form.restore(dx.reshape(cache.x.shape)),
+        mean_x_hat_dy * form.rows_m,
+        mean_dy * form.rows_m,
+    )
+
+
+# ---- any size, any form, block by block
+
+
+def _forward(x, gamma, beta, given, eps, form):
+    """y and the cache, by the batch's own statistics or by a given mean and variance."""
+    walk, arranged = form.walk, form.arrange(x)
+    y = np.empty_like(arranged)
+    xs, ys = walk.split(arranged), walk.split(y)
+    if given is None:
+        statistics = _statistics(xs, ys, walk, eps)
+        if statistics is None:
+            return _forward(x, gamma, beta, given, eps, form.wider())
+        pivot, delta, var = statistics
+        blocks = _back_to_front(xs if pivot is None else ys, ys)
+    else:
+        mean, var = (v.astype(np.float64) for v in given)
+        pivot = None if _is_near(mean * mean, var + eps) else mean.astype(walk.dtype)
+        delta = mean if pivot is None else mean - pivot
+        blocks = zip(_centre(xs, pivot, ys, walk), ys, strict=True)
+    std = np.sqrt(var + eps)
+    a = 1 / std if gamma is None else gamma / std
+    a_row, b_row = walk.spread(a), walk.spread(-delta * a if beta is None else beta - delta * a)
+    for c, out in blocks:
+        width = out.shape[1]
+        np.multiply(c, a_row[:width], out)
+        np.add(out, b_row[:width], out)
+    dtype = form.parameter_dtype if gamma is None else gamma.dtype
+    cache = Cache(arranged, None, pivot, delta, var, std, a_row, dtype, form, given is None)
+    return form.restore(y), cache
+
+
+def _backward(dy, cache):
+    form, walk, dx = cache.form, cache.form.walk, np.empty_like(cache.x)
+    xs, dys, dxs = walk.split(cache.x), walk.split(form.arrange(dy)), walk.split(dx)
+    means, products, scratch = [], [], walk.scratch()
+    for c, d in zip(_centre(xs, cache.pivot, dxs, walk), dys, strict=True):
+        means.append(walk.mean(d))
+        products.append(walk.mean_product(c, d, scratch))
+    mean_dy = total(means)
+    mean_x_hat_dy = (total(products) - cache.delta * mean_dy) / cache.std
+    if cache.training:
+        q = mean_x_hat_dy / cache.std
+        q_row, k_row = walk.spread(q), walk.spread(mean_dy - q * cache.delta)
+        for c, d, out in _back_to_front(xs if cache.pivot is None else dxs, dys, dxs):
+            width = out.shape[1]
+            np.multiply(c, q_row[:width], out)
+            np.subtract(d, out, out)
+            np.subtract(out, k_row[:width], out)
+            np.multiply(out, cache.a[:width], out)
+    else:
+        for d, out in zip(dys, dxs, strict=True):
+            np.multiply(d, cache.a[: out.shape[1]], out)
+    return form.restore(dx), mean_x_hat_dy * walk.m, mean_dy * walk.m
+
+
+def _statistics(xs, cs, walk, eps):
+    """pivot, delta and var of each channel; unless pivot is None, cs hold x − pivot afterwards.
+
+    None when float32 is too narrow: a square of c, or the square of that, exceeds its 1e38.
+    """
+    pivot, scratch = _first_pivot(xs, walk), walk.scratch()
+    for _ in range(4):
+        means, squares = [], []
+        for c in _centre(xs, pivot, cs, walk):
+            means.append(walk.mean(c))
+            squares.append(walk.mean_product(c, c, scratch))
+        delta, mean_square = total(means), total(squares)
+        if walk.dtype != np.float64 and math.isinf(mean_square.dot(mean_square)):
+            return None
+        square = delta * delta
+        var = np.maximum(mean_square - square, 0)
+        if _is_near(square, var + eps):
+            break
+        mean = delta if pivot is None else pivot + delta
+        pivot = mean.astype(walk.dtype)  # a bad pivot: some mean lies 3 deviations off. Once more
+    return pivot, delta, var
+
+
+def _first_pivot(xs, walk):
+    """The mean of the first rows, or of all where there is one block; None: 0 is near enough."""
+    if len(xs) == 1:
+        return walk.mean(xs[0])
+    head = xs[0][: max(1, len(xs[0]) // 8)]
+    share = walk.m * walk.C / head.size
+    mean = walk.mean(head) * share
+    square = mean * mean
+    var = walk.mean_product(head, head) * share - square
+    return None if _is_near(square, var) else mean
+
+
+def _is_near(square, var, times=9.0):
+    """True when no channel's squared distance exceeds so many times its variance.
+
+    A sum of squares around a pivot two or three deviations off loses less than one digit.
+    """
+    return not np.count_nonzero(square > times * var)
+
+
+def _centre(xs, pivot, cs, walk):
+    """The blocks of x − pivot, written to cs; or x's own blocks where the pivot is 0."""
+    if pivot is None:
+        yield from xs
+        return
+    row = walk.spread(pivot)
+    for x, c in zip(xs, cs, strict=True):
+        yield np.subtract(x, row[: x.shape[1]], c)
+
+
+def _back_to_front(*lists):
+    """Matching blocks, the last first: the sweep before has left them in the cache."""
+    return zip(*(blocks[::-1] for blocks in lists), strict=True)
 
 
 class BatchNorm(Layer):
@@ -197,9 +329,9 @@ class BatchNorm(Layer):
     ):
         if operator.index(num_features) < 1:
             raise ValueError(f"num_features is {num_features}; expected at least 1")
-        _check_eps(eps, training=True)
+        checks.epsilon(eps, positive=True)
         if momentum is not None:
-            _check_momentum(momentum)
+            checks.weight_of_the_new(momentum)
         dtype = np.dtype(dtype)
         if dtype not in (np.float32, np.float64):
             raise TypeError(f"dtype is {dtype}; expected float32 or float64")
@@ -252,85 +384,53 @@ class BatchNorm(Layer):
         return text + ")"
 
 
-# ---- what is asked of the arguments
+class _Form:
+    """The outer form of a batch: where its channels lie, and how it becomes a contiguous walk."""
+
+    def __init__(self, shape, axis, dtype, channels_last, work):
+        self.shape, self.axis, self.channels_last, self.work = shape, axis, channels_last, work
+        self.dtype = dtype.newbyteorder("=")
+        self.parameter_dtype = checks.WORK[self.dtype]
+        before, after = math.prod(shape[:axis]), math.prod(shape[axis + 1 :])
+        if channels_last:
+            before, after = before * after, 1
+        self.walk = walk_over(before, shape[axis], after, work)
+        self.m = before * after
+        self.short = after == 1 and math.prod(shape) <= SHORT
+        if self.short:
+            self.rows = (before, shape[axis])
+            self.weights = np.full(before, 1 / max(before, 1), work)
+            self.rows_m, self.zero = np.array(before, work), np.zeros((), work)
+
+    def arrange(self, a):
+        """a in the order and dtype of the walk; a itself, mostly."""
+        if self.channels_last:
+            a = np.moveaxis(a, self.axis, -1)
+        return np.ascontiguousarray(a, self.work)
+
+    def restore(self, a):
+        """An arranged array back in the form that x came in."""
+        if self.work != self.dtype:
+            a = a.astype(self.dtype)
+        return np.moveaxis(a, -1, self.axis) if self.channels_last else a
+
+    def wider(self):
+        """The same form, worked on in float64."""
+        dtype = np.dtype(np.float64)
+        return _Form(self.shape, self.axis, self.dtype, self.channels_last, dtype)
 
 
-def _floating(name, a):
-    a = np.asarray(a)
-    if a.dtype.newbyteorder("=") not in _FLOATS:
-        raise TypeError(f"{name} has dtype {a.dtype}; expected float16, float32 or float64")
-    return a
+def _form_of(x, axis):
+    """The form of x, made once for each shape, dtype and axis; refuses what has none."""
+    axis = axis if type(axis) is int else checks.integer("axis", axis)
+    if x.flags.c_contiguous:
+        return _form(x.shape, x.dtype, axis, False)
+    # Memory that, unlike the shape, has the channels last needs no copy either.
+    return _form(x.shape, x.dtype, axis, x.ndim > 1 and np.moveaxis(x, axis, -1).flags.c_contiguous)
 
 
-def _channel_axis(x, axis):
-    """axis as a number from 0 on."""
-    if x.ndim < 2:
-        raise ValueError(f"x has shape {x.shape}; expected two or more dimensions")
-    try:
-        index = operator.index(axis)
-    except TypeError:
-        raise TypeError(f"axis is {axis!r}; expected an integer") from None
-    if not -x.ndim <= index < x.ndim:
-        raise ValueError(f"axis is {axis}; x of shape {x.shape} has axes {-x.ndim} to {x.ndim - 1}")
-    return index % x.ndim
-
-
-def _batch_channels_rest(shape, axis):
-    return math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])
-
-
-def _per_channel(name, v, x, axis):
-    """v as an array with one value per channel of x, or None."""
-    if v is None:
-        return None
-    v = np.asarray(v)
-    if v.shape != (x.shape[axis],):
-        where = "" if axis == 1 else f" with channels on axis {axis}"
-        raise ValueError(
-            f"{name} has shape {v.shape}; x of shape {x.shape}{where} needs ({x.shape[axis]},)"
-        )
-    given, wanted = v.dtype.newbyteorder("="), x.dtype.newbyteorder("=")
-    if given != wanted and not (wanted == np.float16 and given == np.float32):
-        half = "float16 or float32" if wanted == np.float16 else wanted
-        raise TypeError(f"{name} has dtype {given}; x is {wanted} and needs {half}")
-    return v
-
-
-def _check_running(name, v, x, axis, training):
-    if v is None:
-        if not training:
-            raise ValueError(f"{name} is None; eval mode (training=False) normalizes with it")
-        return
-    if not isinstance(v, np.ndarray):
-        raise TypeError(f"{name} is a {type(v).__name__}; expected a NumPy array")
-    _per_channel(name, v, x, axis)
-    if training and not v.flags.writeable:
-        raise ValueError(f"{name} is read-only; training updates it in place")
-
-
-def _check_eps(eps, training):
-    _check_real("eps", eps)
-    if not 0 <= eps < math.inf or (training and eps == 0):
-        wish = "a positive number in training" if training else "zero or a positive number"
-        raise ValueError(f"eps is {eps}; expected {wish}")
-
-
-def _check_momentum(momentum):
-    _check_real("momentum", momentum)
-    if not 0 <= momentum <= 1:
-        raise ValueError(f"momentum is {momentum}; expected 0 to 1, the weight of the new value")
-
-
-def _check_real(name, value):
-    if not isinstance(value, numbers.Real):
-        raise TypeError(f"{name} is {value!r}; expected a real number")
-
-
-def _like(name, a, x):
-    """a as an array of x's shape and dtype."""
-    a = np.asarray(a)
-    if a.shape != x.shape:
-        raise ValueError(f"{name} has shape {a.shape}; x has {x.shape} and they must agree")
-    if a.dtype.newbyteorder("=") != x.dtype.newbyteorder("="):
-        raise TypeError(f"{name} has dtype {a.dtype}; x is {x.dtype} and they must agree")
-    return a
+@functools.lru_cache(maxsize=256)
+def _form(shape, dtype, axis, channels_last):
+    checks.floating("x", dtype)
+    axis = checks.channel_axis(shape, axis)
+    return _Form(shape, axis, dtype, channels_last, checks.WORK[dtype.newbyteorder("=")])
