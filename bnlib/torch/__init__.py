@@ -6,12 +6,14 @@ SyncBatchNorm           torch.nn's, on CPUs too
 convert                 a model's batch norms become ours
 fuse                    a model for evaluation, its batch norms folded into its other layers
 recompute_statistics    population statistics in place of running averages
+fit, evaluate           bnlib.numpy's training loop, on a device
 """
 
 from bnlib.torch.batchnorm import batch_norm
 from bnlib.torch.deploy import convert, fuse, recompute_statistics
 from bnlib.torch.distributed import SyncBatchNorm
 from bnlib.torch.modules import BatchNorm1d, BatchNorm2d, BatchNorm3d
+from bnlib.torch.training import evaluate, fit
 
 __all__ = [
     "BatchNorm1d",
@@ -20,6 +22,8 @@ __all__ = [
     "SyncBatchNorm",
     "batch_norm",
     "convert",
+    "evaluate",
+    "fit",
     "fuse",
     "recompute_statistics",
 ]
