@@ -13,6 +13,14 @@ from bnlib.numpy.layers import (
     Sigmoid,
     softmax_cross_entropy,
 )
+from bnlib.numpy.norms import (
+    group_norm,
+    group_norm_backward,
+    instance_norm,
+    instance_norm_backward,
+    layer_norm,
+    layer_norm_backward,
+)
 from bnlib.numpy.training import SGD, evaluate, fit
 from bnlib.training import History
 
@@ -30,5 +38,11 @@ __all__ = [
     "batch_norm_backward",
     "evaluate",
     "fit",
+    "group_norm",
+    "group_norm_backward",
+    "instance_norm",
+    "instance_norm_backward",
+    "layer_norm",
+    "layer_norm_backward",
     "softmax_cross_entropy",
 ]

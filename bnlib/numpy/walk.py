@@ -48,7 +48,10 @@ class Walk:
         self.run = _run_length(L)
         self.parts = L // self.run  # what a channel has left of its L values after the runs
         self.ones = np.ones(self.run if self.run > 1 else rows, dtype)
-        self.weights = np.full(max(self.samples, rows), 1 / max(self.m, 1), dtype)
+        samples = self.samples
+        if self.run > 1:  # there the rows of a block are not added up first
+            samples *= max(rows, 1)
+        self.weights = np.full(samples, 1 / max(self.m, 1), dtype)
 
     def split(self, a):
         """The blocks of a contiguous array, as (rows, width) views."""
