@@ -65,6 +65,15 @@ def dense(x, like=None):
     return x.contiguous(memory_format=memory_format(x if like is None else like))
 
 
+def _pivot(x):
+    """The mean of the first sixteenth of the batch, which costs next to no pass over memory.
+
+    It is at most √15 standard deviations of the whole from the mean of the whole, whatever the
+    data: the squares of x − pivot keep all but some four bits.
+    """
+    return channel_mean(x[: (len(x) + 15) // 16], statistics_dtype(x.dtype))
+
+
 def _moments(sum_c, sum_cc, m):
     """Mean and biased variance of c. The clamp is for channels where all is rounding error."""
     delta = sum_c / m
@@ -74,29 +83,35 @@ def _moments(sum_c, sum_cc, m):
 # ---- plain: one text for every device
 
 
-def _sum(x, dtype=None):
+def _sum_for(x):
+    """The channel_sum that suits the memory format of x."""
     columns = x.is_cpu and (x.dim() == 2 or not x.is_contiguous())
     if columns and torch.compiler.is_compiling() and not torch.compiler.is_exporting():
-        return _compiled_column_sum(x, dtype)
-    return channel_sum(x, dtype)
+        return _compiled_column_sum
+    return channel_sum
 
 
-def _compiled_column_sum(x, dtype):
-    """channel_sum for Inductor on a CPU, whose loop walks down a column of (M, C): slow when the
-    column leaves the cache. Sums of GROUP rows first, which stay in it, take half the time."""
+def _compiled_column_sum(x, dtype=None):
+    """channel_sum for Inductor on a CPU, whose loop walks down each column of (M, C): slow once
+    a column leaves the cache. So GROUP rows are added up first; and since narrow rows make small
+    strides, which processors do not fetch ahead, some are put side by side: twice as fast."""
     rows = x if x.dim() == 2 else x.movedim(1, -1).reshape(-1, x.shape[1])
-    if rows.shape[0] % GROUP:
-        return rows.sum(0, dtype=dtype)
-    return rows.view(-1, GROUP, rows.shape[1]).sum(1, dtype=dtype).sum(0)
+    m, channels = rows.shape
+    side = 16 if channels <= 64 else 4 if channels <= 256 else 1
+    for beside in (side, 1):
+        if m % (GROUP * beside) == 0:
+            groups = rows.view(-1, GROUP, beside, channels)
+            return groups.sum(1, dtype=dtype).sum(0).sum(0)
+    return rows.sum(0, dtype=dtype)
 
 
 def _plain_moments(x):
-    m = values_per_channel(x)
+    m, total = values_per_channel(x), _sum_for(x)
     # y does not depend on the pivot, so derivatives need not run through it
-    pivot = (_sum(x, statistics_dtype(x.dtype)) / m).detach()
+    pivot = _pivot(x).detach()
     c = x - per_channel(pivot, x)
     if x.is_cpu or torch.compiler.is_compiling():
-        return c, pivot, *_moments(_sum(c), _sum(c * c), m)
+        return c, pivot, *_moments(total(c), total(c * c), m)
     # one kernel on a GPU; on a CPU this would take 20 times as long as the sums
     var, delta = torch.var_mean(c, _batch_axes(c), correction=0)
     return c, pivot, delta, var
@@ -107,8 +122,8 @@ def _plain_scale_shift(c, a, b):
 
 
 def _plain_gradient_sums(dy, x, pivot):
-    c = x - per_channel(pivot, x)
-    return c, _sum(dy, c.dtype), _sum(dy * c)
+    c, total = x - per_channel(pivot, x), _sum_for(x)
+    return c, total(dy, c.dtype), total(dy * c)
 
 
 def _plain_combine(c, dy, q, k, a):
@@ -145,8 +160,7 @@ def _total(parts):
 
 
 def _blocked_moments(x):
-    m = values_per_channel(x)
-    pivot = channel_sum(x, statistics_dtype(x.dtype)) / m
+    m, pivot = values_per_channel(x), _pivot(x)
     p, c = per_channel(pivot, x), torch.empty_like(x, dtype=pivot.dtype)
     sums, squares = [], []
     for x_block, c_block in _blocks(x, c):

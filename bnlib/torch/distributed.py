@@ -93,7 +93,6 @@ class SyncBatchNorm(OwnForward, torch.nn.modules.batchnorm._BatchNorm):
         return module
 
 
-@torch.compiler.disable
 def _shared(input, running_mean, running_var, weight, bias, momentum, eps, group):
     y, mean, var, count = _SharedStatistics.apply(input, weight, bias, eps, group)
     if running_mean is not None:
