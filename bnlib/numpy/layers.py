@@ -116,13 +116,15 @@ class Linear(Layer):
 
 
 class Sigmoid(Layer):
-    """y = 1 / (1 + exp(-x)), for any x without an overflow on the way."""
+    """y = 1 / (1 + exp(-x))."""
 
     _y = None
 
+    @np.errstate(over="ignore")  # exp(-x) may become infinite, and then y = 0 is right
     def forward(self, x):
-        limit = np.log(np.finfo(x.dtype).max) - 1  # beyond, exp would overflow; y is 1e-38 there
-        self._y = 1 / (1 + np.exp(np.minimum(-x, limit)))
+        y = np.exp(-x)
+        y += 1
+        self._y = np.divide(1, y, y)
         return self._y
 
     def backward(self, dy):
