@@ -220,10 +220,10 @@ def _forward(x, gamma, beta, given, eps, form):
 def _backward(dy, cache):
     form, walk, dx = cache.form, cache.form.walk, np.empty_like(cache.x)
     xs, dys, dxs = walk.split(cache.x), walk.split(form.arrange(dy)), walk.split(dx)
-    means, products, scratch = [], [], walk.scratch()
+    means, products = [], []
     for c, d in zip(_centre(xs, cache.pivot, dxs, walk), dys, strict=True):
         means.append(walk.mean(d))
-        products.append(walk.mean_product(c, d, scratch))
+        products.append(walk.mean_product(c, d))
     mean_dy = total(means)
     mean_x_hat_dy = (total(products) - cache.delta * mean_dy) / cache.std
     if cache.training:
@@ -246,12 +246,12 @@ def _statistics(xs, cs, walk, eps):
 
     None when float32 is too narrow: a square of c, or the square of that, exceeds its 1e38.
     """
-    pivot, scratch = _first_pivot(xs, walk), walk.scratch()
+    pivot = _first_pivot(xs, walk)
     for _ in range(4):
         means, squares = [], []
         for c in _centre(xs, pivot, cs, walk):
             means.append(walk.mean(c))
-            squares.append(walk.mean_product(c, c, scratch))
+            squares.append(walk.mean_product(c, c))
         delta, mean_square = total(means), total(squares)
         if walk.dtype != np.float64 and math.isinf(mean_square.dot(mean_square)):
             return None
@@ -265,9 +265,7 @@ def _statistics(xs, cs, walk, eps):
 
 
 def _first_pivot(xs, walk):
-    """The mean of the first rows, or of all where there is one block; None: 0 is near enough."""
-    if len(xs) == 1:
-        return walk.mean(xs[0])
+    """The mean of the first rows, near enough to that of all; None where 0 is near enough too."""
     head = xs[0][: max(1, len(xs[0]) // 8)]
     share = walk.m * walk.C / head.size
     mean = walk.mean(head) * share

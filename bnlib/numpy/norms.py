@@ -171,10 +171,10 @@ def _norm_backward(dy, cache):
         raise TypeError(f"cache is a {type(cache).__name__}; expected what the norm returned")
     walk, x_hat, dx = cache.walk, cache.x_hat, np.empty_like(cache.x_hat)
     dy = _arrange(checks.like("dy", dy, cache.shape, cache.dtype), cache.axis, walk.dtype)
-    means, products, scratch = [], [], walk.scratch()
+    means, products = [], []
     for d, h, out in zip(walk.split(dy), walk.split(x_hat), walk.split(dx), strict=True):
         means.append(walk.mean(d))
-        products.append(walk.mean_product(d, h, scratch))
+        products.append(walk.mean_product(d, h))
         np.multiply(d, 1 if cache.gamma is None else cache.gamma[: d.shape[1]], out)  # dx_hat
     weights = _weights(x_hat)
     for block in _blocks(x_hat):

@@ -13,6 +13,8 @@ of two to four over `x.mean(axis)`, `x.var(axis)` and `x * a[:, None, None]`:
 
 import functools
 import itertools
+import math
+import threading
 
 import numpy as np
 
@@ -21,6 +23,9 @@ MIN_ROW = np.getbufsize() // 2 + 1  # 4097: from here on NumPy does not copy a r
 SMALL = 1 << 14  # up to so many elements the whole batch is one row
 LONG = 64  # values per channel from which BLAS adds up each channel's run by itself
 MAX_RUN = 4096  # and no more than these at a time
+
+
+_memory = threading.local()
 
 
 @functools.lru_cache(maxsize=256)
@@ -73,13 +78,6 @@ class Walk:
             row[...] = v[:, None]
         return row.reshape(-1)
 
-    def scratch(self):
-        """Room for the products that mean_product needs, or None where it needs none."""
-        if self.run > 1 or len(self.blocks) < 2:
-            return None
-        i, j, width = self.blocks[0]
-        return np.empty(((j - i) // width, width), self.dtype)
-
     def mean(self, block):
         """A block's part in the mean of each channel, (C,): its sum over m.
 
@@ -89,19 +87,29 @@ class Walk:
             return self._over_samples(block.reshape(-1, self.run).dot(self.ones))
         return self._over_samples(block if len(block) == 1 else self.ones[: len(block)].dot(block))
 
-    def mean_product(self, one, two, scratch=None):
+    def mean_product(self, one, two):
         """A block's part in the mean of one · two of each channel, (C,)."""
         if self.run > 1:
             products = np.vecdot(one.reshape(-1, self.run), two.reshape(-1, self.run))
             return self._over_samples(products)
-        if scratch is not None and scratch.shape != one.shape:
-            scratch = None  # the last, shorter block
-        return self.mean(np.multiply(one, two, scratch))
+        return self.mean(np.multiply(one, two, _scratch(one.shape, self.dtype)))
 
     def _over_samples(self, sums):
         samples = sums.reshape(-1, self.C * self.parts)
         means = self.weights[: len(samples)].dot(samples)
         return means if self.parts == 1 else means.reshape(self.C, self.parts).sum(axis=1)
+
+
+def _scratch(shape, dtype):
+    """Room of this shape that the next call will overwrite; each thread has its own.
+
+    A fresh array would be new memory at every call, and the system takes its time to hand it out.
+    """
+    size = math.prod(shape) * dtype.itemsize
+    room = getattr(_memory, "room", None)
+    if room is None or room.size < size:
+        room = _memory.room = np.empty(max(size, BLOCK_BYTES), np.uint8)
+    return room[:size].view(dtype).reshape(shape)
 
 
 def total(parts):
