@@ -1,0 +1,66 @@
+"""The benchmark runs, compares equal things, and reads its own figures right. It times nothing."""
+
+import json
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+pytest.importorskip("torch")
+SCRIPT = Path(__file__).parent / "benchmarks" / "bench.py"
+spec = spec_from_file_location("bench", SCRIPT)
+bench = module_from_spec(spec)
+spec.loader.exec_module(bench)
+
+
+def test_quick_run_writes_table_json_and_picture(tmp_path, capsys):
+    bench.main(["--quick", "--rows", "0", "--seconds", "0.001"], out=tmp_path)
+    printed = capsys.readouterr().out
+    report = json.loads((tmp_path / "bench.json").read_text())
+    assert "(60, 100)" in printed
+    assert report["rows"][0]["ratio"][bench.NATIVE] == 1
+    assert all(goal["goal"] in printed for goal in report["goals"])
+    assert (tmp_path / "bench.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(("shape", "axis"), [((6, 5), 1), ((4, 3, 5, 5), 1), ((4, 5, 5, 3), -1)])
+def test_candidates_compute_the_same(shape, axis):
+    functions, _ = bench.candidates(shape, axis, compiled=False)
+    results = {}
+    for name, function in functions.items():
+        dx, dgamma, dbeta = (np.asarray(a) for a in function())
+        if name in (bench.NATIVE, bench.EAGER):
+            dx = np.moveaxis(dx, 1, axis)
+        results[name] = dx.reshape(shape), dgamma, dbeta
+    for name in functions:
+        for got, want in zip(results[name], results[bench.NATIVE], strict=True):
+            assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+
+
+def report(ratio):
+    rows = [
+        {"shape": list(shape), "axis": axis, "ratio": {bench.NATIVE: 1.0, **ratio}}
+        for shape, axis in bench.ROWS
+    ]
+    step = {"numpy with BN": 1.3, "numpy without": 1.0, "torch with BN": 3.0, "torch without": 2.0}
+    return {
+        "rows": rows,
+        "training": step,
+        "accuracy": {bench.NUMPY: 1e-6, bench.EAGER: 1e-6},
+    }
+
+
+@pytest.mark.parametrize(("factor", "all_hold"), [(0.4, True), (4.0, False)], ids=["fast", "slow"])
+def test_goals_tell_fast_from_slow(factor, all_hold):
+    fast = {bench.TEXTBOOK: 2.0, bench.NUMPY: factor, bench.EAGER: 1.0, bench.COMPILED: 0.7}
+    found = bench.goals(report(fast))
+    assert len(found) == 12
+    assert all(holds for _, holds in found) == all_hold
+
+
+def test_interleave_sees_which_is_slower():
+    small, large = np.ones(1000), np.ones(1_000_000)
+    times = bench.interleave({"small": small.sum, "large": large.sum}, seconds=0.01)
+    assert times["large"] > 20 * times["small"]
