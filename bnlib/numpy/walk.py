@@ -19,6 +19,7 @@ import threading
 import numpy as np
 
 BLOCK_BYTES = 1 << 20
+ROOM_BYTES = 2 * BLOCK_BYTES
 MIN_ROW = np.getbufsize() // 2 + 1  # 4097: from here on NumPy does not copy a row
 SMALL = 1 << 14  # up to so many elements the whole batch is one row
 LONG = 64  # values per channel from which BLAS adds up each channel's run by itself
@@ -106,10 +107,11 @@ def _scratch(shape, dtype):
     A fresh array would be new memory at every call, and the system takes its time to hand it out.
     """
     size = math.prod(shape) * dtype.itemsize
-    room = getattr(_memory, "room", None)
-    if room is None or room.size < size:
-        room = _memory.room = np.empty(max(size, BLOCK_BYTES), np.uint8)
-    return room[:size].view(dtype).reshape(shape)
+    if size > ROOM_BYTES:
+        return np.empty(shape, dtype)
+    if not hasattr(_memory, "room"):
+        _memory.room = np.empty(ROOM_BYTES, np.uint8)
+    return _memory.room[:size].view(dtype).reshape(shape)
 
 
 def total(parts):
