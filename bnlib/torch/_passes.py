@@ -60,19 +60,19 @@ def memory_format(x):
 
 def dense(x, like=None):
     """x in the memory format of `like`, or in its own: no copy where it is so already."""
-    if like is None and x.is_contiguous():
-        return x
-    return x.contiguous(memory_format=memory_format(x if like is None else like))
+    form = memory_format(x if like is None else like)
+    return x if x.is_contiguous(memory_format=form) else x.contiguous(memory_format=form)
 
 
 def _pivot(x):
-    """The mean of every sixteenth sample, which costs next to no pass over memory.
+    """The mean of the batch's first sixteenth, which costs next to no pass over memory.
 
     Whatever the data, it is within √15 standard deviations of the mean of all, so that the
     squares of x − pivot lose four bits at the worst.
     """
-    few = x if torch.compiler.is_exporting() else x[::16]  # an export takes any batch size
-    return channel_mean(few, statistics_dtype(x.dtype))
+    if not torch.compiler.is_exporting():  # an export must hold for any batch size
+        x = x.narrow(0, 0, (x.shape[0] + 15) // 16)
+    return channel_mean(x, statistics_dtype(x.dtype))
 
 
 def _moments(sum_c, sum_cc, m):
