@@ -91,6 +91,10 @@ def server(served, tmp_path_factory):
     command += ["--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0"]
     command += ["--IdentityProvider.token=", "--ServerApp.password="]
     command += [f"--ServerApp.root_dir={served}", "--LabApp.expose_app_in_browser=True"]
+    # Should this process be killed, its kernels and the server end by themselves.
+    command += ["--MappingKernelManager.cull_idle_timeout=600"]
+    command += ["--MappingKernelManager.cull_connected=True"]
+    command += ["--ServerApp.shutdown_no_activity_timeout=900"]
     folders = {
         "JUPYTER_CONFIG_DIR": home / "config",
         "JUPYTER_DATA_DIR": home / "data",
@@ -231,25 +235,32 @@ class LabPage:
         """The explorers in the page, as locators, in order. Call show_all first."""
         return self.page.locator(".bn-explorer").all()
 
-    def tab_to_slider(self, explorer, at_most=40):
-        """Walk from the cell above into the explorer's first slider, by the Tab key alone."""
-        slider = explorer.locator("input[type=range]").first
+    def controls(self, explorer):
+        """What the keyboard can set in an explorer: its sliders, radio groups and checkboxes."""
+        rows = explorer.locator(".bn-controls > *").all()
+        return [row.locator("input:not([type=radio]), input:checked").first for row in rows]
+
+    def tab_to(self, explorer, control, at_most=40):
+        """Walk from the cell that holds an explorer to one of its controls, by the Tab key alone.
+
+        Raises AssertionError when the control is not reached.
+        """
         explorer.evaluate("root => root.closest('.jp-Cell').focus()")
         for _ in range(at_most):
             self.page.keyboard.press("Tab")
-            if slider.evaluate("node => node === document.activeElement"):
-                return slider
-        raise AssertionError(f"the Tab key did not reach the slider in {at_most} steps")
+            if control.evaluate("node => node === document.activeElement"):
+                return
+        raise AssertionError(f"the Tab key did not reach the control in {at_most} steps")
 
-    def move_slider(self, explorer, key="ArrowRight", patience=5):
-        """Press a key on the first slider; returns the milliseconds until the new picture is seen.
+    def press(self, explorer, control, key, patience=5):
+        """Press a key on a control; returns the milliseconds until the new picture is seen.
 
         Raises AssertionError when none came within `patience` seconds.
         """
         from playwright.sync_api import TimeoutError
 
         explorer.evaluate(WATCH)
-        explorer.locator("input[type=range]").first.focus()
+        control.focus()
         self.page.keyboard.press(key)
         root = explorer.element_handle()
         try:
