@@ -194,6 +194,92 @@ def test_any_magnitude(backend, draw, oracle, rows, exponent):
     assert_allclose(got.y / scale, want.y / scale, atol=1e-5)
 
 
+# ---- the layers
+
+
+class NumpyLayer:
+    """bnlib.numpy.BatchNorm, as these tests see a layer."""
+
+    def __init__(self, backend, features, dtype, **options):
+        from bnlib.numpy import BatchNorm
+
+        self.layer = BatchNorm(features, dtype=dtype, **options)
+
+    def step(self, x, dy):
+        y = self.layer(x)
+        return y, self.layer.backward(dy), self.layer.dgamma, self.layer.dbeta
+
+    def state(self):
+        layer = self.layer
+        return layer.running_mean, layer.running_var, layer.num_batches_tracked
+
+    def eval(self):
+        self.layer.eval()
+
+
+class TorchLayer:
+    """A module like torch.nn.BatchNorm1d, as these tests see a layer."""
+
+    def __init__(self, backend, features, dtype, module=None, **options):
+        import torch
+
+        import bnlib.torch
+
+        self.backend = backend
+        kind = torch.float64 if dtype == np.float64 else torch.float32
+        module = module or bnlib.torch.BatchNorm1d
+        self.layer = module(features, **options).to(backend.device, kind)
+
+    def step(self, x, dy):
+        import torch
+
+        x = self.backend.array(x).requires_grad_()
+        y = self.layer(x)
+        parameters = tuple(self.layer.parameters())
+        gradients = torch.autograd.grad(y, (x, *parameters), self.backend.array(dy))
+        return tuple(map(self.backend.numpy, (y, *gradients)))
+
+    def state(self):
+        layer = self.layer
+        return tuple(
+            self.backend.numpy(t)
+            for t in (layer.running_mean, layer.running_var, layer.num_batches_tracked)
+        )
+
+    def eval(self):
+        self.layer.eval()
+
+
+def torch_module(backend, features, dtype, **options):
+    """torch's own, on the same device: what both are to equal."""
+    import torch
+
+    like_torch = backend if backend.is_torch else type(backend)("torch")
+    return TorchLayer(like_torch, features, dtype, torch.nn.BatchNorm1d, **options)
+
+
+@SIZES
+@pytest.mark.parametrize("momentum", [0.1, None], ids=str)
+def test_layer_equals_torchs_module_over_several_steps(backend, float64, rng, rows, momentum):
+    dtype, tolerance = float64
+    pytest.importorskip("torch")
+    make = TorchLayer if backend.is_torch else NumpyLayer
+    layers = [f(backend, 12, dtype, momentum=momentum) for f in (make, torch_module)]
+    for step in range(4):
+        x, dy = rng.normal(step, 2, size=(2, rows, 12)).astype(dtype)
+        ours, theirs = (layer.step(x, dy) for layer in layers)
+        for got, want in zip(ours, theirs, strict=True):
+            assert_allclose(got, want, rtol=tolerance["rtol"], atol=rows**0.5 * tolerance["atol"])
+    for got, want in zip(layers[0].state(), layers[1].state(), strict=True):
+        assert_allclose(got, want, **tolerance)
+    before = layers[0].state()[2].copy() if backend.is_torch else layers[0].state()[2]
+    for layer in layers:
+        layer.eval()
+    one = x[:1]
+    assert_allclose(layers[0].step(one, dy[:1])[0], layers[1].step(one, dy[:1])[0], **tolerance)
+    assert layers[0].state()[2] == before
+
+
 def test_results_helper_fails_on_each_wrong_field(draw, oracle):
     want = oracle(draw((5, 3)))
     for field in want._fields:
