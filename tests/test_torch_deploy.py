@@ -141,6 +141,17 @@ def randn(*shape):
     return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
 
 
+def test_fused_equals_sees_a_wrong_slope(monkeypatch):
+    right = bnlib.torch.deploy._slope_and_offset
+    monkeypatch.setattr(
+        bnlib.torch.deploy,
+        "_slope_and_offset",
+        lambda norm: (right(norm)[0] * 1.001, right(norm)[1]),
+    )
+    with pytest.raises(AssertionError, match="not close"):
+        fused_equals(nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3)), randn(5, 4))
+
+
 LAYERS = {
     "Linear": (nn.Linear, (), (5, 4)),
     "Conv1d": (nn.Conv1d, (3,), (2, 4, 7)),

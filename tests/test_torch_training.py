@@ -45,6 +45,14 @@ def assert_same_state(a, b):
         assert torch.equal(x, y), name
 
 
+def test_assert_same_state_sees_a_difference():
+    a, b = net(), net()
+    assert_same_state(a, b)
+    b[1].running_var[3] += 1e-6
+    with pytest.raises(AssertionError, match="running_var"):
+        assert_same_state(a, b)
+
+
 # ---- the loop
 
 
