@@ -246,6 +246,13 @@ def test_check_fails_where_a_result_would_change(tmp_path, capsys):
     assert path.read_bytes() == before
 
 
+def test_check_lets_a_marked_output_vary(tmp_path):
+    path = tmp_path / "03_a.ipynb"
+    cell = code("print(2)", stream("3\n"), tags=["nbval-ignore-output"])
+    path.write_text(tool.normalise(text_of(cell)), encoding="utf-8")
+    assert tool.check(path).startswith("the same, but for outputs")
+
+
 def test_an_error_is_reported_and_the_file_left_alone(tmp_path, capsys):
     path = tmp_path / "03_a.ipynb"
     path.write_text(text_of(v4.new_markdown_cell("a"), code("x = 1"), code("x / 0")))
