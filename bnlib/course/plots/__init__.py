@@ -4,7 +4,7 @@ A title states the finding and comes from the caller. Without ax each plot makes
 One module a theme; every plot that a notebook calls is named here.
 """
 
-from bnlib.course.plots.backends import plot_times
+from bnlib.course.plots.backends import plot_half_precision, plot_twins
 from bnlib.course.plots.backward import (
     plot_backward_graph,
     plot_gradient_error,
@@ -43,6 +43,7 @@ from bnlib.course.plots.mini_batch import (
     plot_spread_law,
 )
 from bnlib.course.plots.moving_target import plot_accuracy_map, plot_by_layer, plot_layer_drift
+from bnlib.course.plots.what_it_buys import plot_figure1, plot_shares, plot_unit_bands
 
 __all__ = [
     "figure",
@@ -61,7 +62,9 @@ __all__ = [
     "plot_eps",
     "plot_error_against_batch",
     "plot_gains",
+    "plot_figure1",
     "plot_gradient_error",
+    "plot_half_precision",
     "plot_heatmap",
     "plot_histograms",
     "plot_jacobian",
@@ -71,12 +74,14 @@ __all__ = [
     "plot_percentile_bands",
     "plot_placements",
     "plot_rate_sweep",
+    "plot_shares",
     "plot_sigmoid_inputs",
     "plot_spectra",
     "plot_spread_law",
     "plot_steps_law",
     "plot_test_statistics",
-    "plot_times",
+    "plot_twins",
     "plot_two_gradients",
+    "plot_unit_bands",
     "plot_weight_scale",
 ]
