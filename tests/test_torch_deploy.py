@@ -319,6 +319,15 @@ def test_fuse_looks_at_optional_arguments_given_and_not(default):
     assert "used elsewhere" in left(fused_equals(Optional(None), randn(2, 2, 5, 5)))
 
 
+def test_fuse_looks_at_arguments_that_are_asked_whether_they_are_none():
+    class Optional(Net):
+        def forward(self, x, mask=None):
+            h = self.conv(x)
+            return self.bn(h) + h if mask is None else self.bn(h) * mask
+
+    assert "used elsewhere" in left(fused_equals(Optional(None), randn(2, 2, 5, 5)))
+
+
 def test_fuse_finds_modules_kept_in_a_plain_list():
     def forward(m, x):
         for layer in m.steps:
