@@ -108,10 +108,9 @@ class _SharedStatistics(torch.autograd.Function):
         x, passes = dense(input), passes_for(input)
         m, channels = values_per_channel(x), x.shape[1]
         own = x.new_zeros(3 * channels + 1, dtype=statistics_dtype(x.dtype))
-        c = y = x.clone()
         if m > 0:
             c, pivot, delta, var = passes.moments(x)
-            torch.cat((pivot, delta, var * m, own.new_tensor([m])), out=own)
+            torch.cat((pivot, delta, var * m, own.new_full((1,), m)), out=own)
         pivot = own[:channels].clone()
         shares = [torch.empty_like(own) for _ in range(dist.get_world_size(group))]
         dist.all_gather(shares, own, group)
@@ -121,8 +120,8 @@ class _SharedStatistics(torch.autograd.Function):
         delta = (joint_pivot - pivot) + joint_delta  # the joint mean as seen from our own pivot
         invstd = torch.rsqrt(var + eps)
         a = slope(invstd, weight)
-        if m > 0:
-            y = cast(passes.scale_shift(c, a, offset(a, delta, bias)), x.dtype)
+        b = offset(a, delta, bias)
+        y = x.clone() if m == 0 else cast(passes.scale_shift(c, a, b), x.dtype)
         mean = joint_pivot + joint_delta
         ctx.mark_non_differentiable(mean, var, count)
         ctx.set_materialize_grads(False)
