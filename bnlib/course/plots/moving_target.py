@@ -18,12 +18,18 @@ def plot_layer_drift(steps, inputs, *, title=None):
     examples, the median in the middle of it, and a thin line for the median of every single unit.
     Returns an array of Axes, one per layer.
     """
-    fig, axes = figure(1, len(inputs), size=(3.3 * len(inputs) + 0.6, 4.2), sharey=True)
+    fig, axes = figure(1, len(inputs), size=(3.0 * len(inputs) + 0.6, 3.9), sharey=True)
     axes = np.atleast_1d(axes)
     for layer, (ax, x) in enumerate(zip(axes, inputs, strict=True), 1):
         low, middle, high = np.percentile(x, (15, 50, 85), axis=(1, 2))
         units = ax.plot(
-            steps, np.median(x, axis=1), color="#a3a3a3", linestyle="-", linewidth=0.5, zorder=1.5
+            steps,
+            np.median(x, axis=1),
+            color="#a3a3a3",
+            linestyle="-",
+            linewidth=0.6,
+            zorder=1.5,
+            antialiased=False,
         )
         units[0].set_label("median of one unit")
         ax.fill_between(

@@ -1,0 +1,133 @@
+"""The stored training runs: what the file holds, that the script makes it, and how it is found."""
+
+import hashlib
+import io
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import bnlib.numpy as bn
+from bnlib.course.runs import stored_runs
+from bnlib.data import as_features, mnist10k
+
+ROOT = Path(__file__).resolve().parents[1]
+SCRIPT = ROOT / "data" / "build_figure1_runs.py"
+
+spec = spec_from_file_location("build_figure1_runs", SCRIPT)
+build = module_from_spec(spec)
+spec.loader.exec_module(build)
+
+
+@pytest.fixture
+def runs():
+    return stored_runs()
+
+
+def test_the_file_holds_what_the_script_makes(runs):
+    names = {f"{part}_{key}" for part, (_, _, keep) in build.parts().items() for key in keep}
+    assert set(runs) == names | set(build.constants())
+
+
+@pytest.mark.parametrize("name", build.constants())
+def test_the_axes_are_the_scripts(runs, name):
+    np.testing.assert_array_equal(runs[name], build.constants()[name])
+
+
+@pytest.mark.parametrize("part", build.parts())
+def test_each_array_has_its_grid(runs, part):
+    shape, arguments, keep = build.parts()[part]
+    assert len(arguments) == np.prod(shape)
+    for key in keep:
+        assert runs[f"{part}_{key}"].shape[: len(shape)] == shape
+
+
+def test_the_curves_have_a_value_for_each_step(runs):
+    assert runs["figure1_accuracy"].shape[-1] == len(runs["figure1_steps"])
+    assert runs["figure1_bands"].shape[3:] == (len(runs["figure1_band_steps"]), 3, 100)
+
+
+def test_accuracies_are_shares(runs):
+    for name in runs:
+        if name.endswith("accuracy"):
+            assert runs[name].min() >= 0
+            assert runs[name].max() <= 1
+
+
+def test_percentiles_are_in_order(runs):
+    assert (np.diff(runs["figure1_bands"].astype(np.float64), axis=-2) >= 0).all()
+
+
+def test_arrays_are_read_only(runs):
+    with pytest.raises(ValueError, match="read-only"):
+        runs["seeds"][0] = 7
+
+
+@pytest.mark.parametrize("net", [0, 1], ids=["without", "with"])
+def test_a_short_run_repeats_the_stored_one(runs, net):
+    arguments = build.parts()["figure1"][1][3 * net]  # rate 0.1, seed 0
+    short = build.train(**arguments | {"checkpoints": (0, 50, 100), "bands": (0, 100)})
+    stored = runs["figure1_accuracy"][0, net, 0, :3]
+    np.testing.assert_allclose(short["accuracy"], stored, atol=0.03)
+    bands = runs["figure1_bands"][0, net, 0, [0, 2]].astype(np.float64)
+    np.testing.assert_allclose(short["bands"].astype(np.float64), bands, atol=0.05)
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_net_is_the_papers(batch_norm):
+    model = build.net(batch_norm, 0)
+    block = ["Linear", *["BatchNorm"] * batch_norm, "Sigmoid"]
+    assert [type(layer).__name__ for layer in model.layers] == 3 * block + ["Linear"]
+    weights = [model.layers[i].weight.shape for i in range(0, len(model.layers), len(block))]
+    assert weights == [(784, 100), (100, 100), (100, 100), (100, 10)]
+
+
+def test_unit_percentiles_are_of_the_last_sigmoids_inputs():
+    model, digits = build.net(True, 0), as_features(mnist10k().x_test[:100])
+    before = {name: array.copy() for name, array in model.parameters().items()}
+    found = build.unit_percentiles(model, digits)
+    hidden = model[:-2].train()(digits)  # everything before the last sigmoid
+    np.testing.assert_allclose(found, np.percentile(hidden, (15, 50, 85), axis=0), atol=1e-5)
+    assert all((model.parameters()[name] == array).all() for name, array in before.items())
+
+
+def test_unit_percentiles_leave_running_statistics_alone():
+    model = build.net(True, 0)
+    build.unit_percentiles(model, as_features(mnist10k().x_test[:100]))
+    norms = [layer for layer in model.layers if isinstance(layer, bn.BatchNorm)]
+    assert all((norm.running_mean == 0).all() for norm in norms)
+
+
+def test_measure_shapes_a_part(capsys):
+    def arguments(batch_norm, seed):
+        return {"batch_norm": batch_norm, "seed": seed, "rate": 0.1, "checkpoints": (0, 2)}
+
+    part = build.grid(((False, True), (0, 1, 2)), arguments, keep=("accuracy",))
+    arrays = build.measure({"tiny": part})
+    assert arrays["tiny_accuracy"].shape == (2, 3, 2)
+    assert "tiny: 6 runs" in capsys.readouterr().out
+
+
+def test_pack_is_an_npz_without_a_clock():
+    arrays = {"a": np.arange(3), "b": np.ones((2, 2), np.float16)}
+    assert build.pack(arrays) == build.pack(arrays)
+    with np.load(io.BytesIO(build.pack(arrays))) as file:
+        assert all((file[name] == array).all() for name, array in arrays.items())
+
+
+def test_a_missing_file_names_the_remedy(tmp_path, monkeypatch):
+    monkeypatch.setenv("BNLIB_DATA", str(tmp_path))
+    stored_runs.cache_clear()
+    try:
+        with pytest.raises(FileNotFoundError, match=r"build_figure1_runs\.py"):
+            stored_runs()
+    finally:
+        stored_runs.cache_clear()
+
+
+def test_the_file_is_the_one_that_the_readme_names():
+    raw = (ROOT / "data" / "figure1_runs.npz").read_bytes()
+    readme = (ROOT / "data" / "README.md").read_text(encoding="utf-8")
+    assert hashlib.sha256(raw).hexdigest() in readme
+    assert f"({len(raw):,} bytes)" in readme
