@@ -507,7 +507,8 @@ def _array(value):
     """value as a numeric array, or None when it is none; torch tensors without importing torch."""
     try:
         if hasattr(value, "detach"):
-            value = value.detach().cpu().numpy()
+            value = value.detach().cpu()
+            value = (value.float() if str(value.dtype) == "torch.bfloat16" else value).numpy()
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             array = np.asarray(value)

@@ -11,8 +11,19 @@ def feature_means(x):
 
 
 EXERCISES = [
-    FunctionExercise(
+    PredictionExercise(
         id="0.1",
+        title="What does contrast change?",
+        choices=("nothing", "the mean", "the deviation", "both"),
+        answer="nothing",
+        hint="Doubling every pixel doubles the mean and the deviation. What is left of the factor "
+        "after you subtract one and divide by the other?",
+        praise="Factor and shift both cancel, and that is the idea the whole course is built on.",
+        note="With $x' = ax + b$ and $a > 0$, the mean becomes $a\\mu + b$ and the deviation "
+        "$a\\sigma$, so $(x' - \\mu')/\\sigma' = (x - \\mu)/\\sigma$: both $a$ and $b$ cancel.",
+    ),
+    FunctionExercise(
+        id="0.2",
         title="One mean per feature",
         solution=feature_means,
         inputs=lambda rng: (rng.normal(rng.uniform(-5, 5, size=3), 2.0, size=(7, 3)),),
@@ -51,17 +62,6 @@ EXERCISES = [
                 "Those are the medians. The mean is the sum divided by the count.",
             ),
         ],
-    ),
-    PredictionExercise(
-        id="0.2",
-        title="What does contrast change?",
-        choices=("nothing", "the mean", "the deviation", "both"),
-        answer="nothing",
-        hint="Doubling every pixel doubles the mean and the deviation. What is left of the factor "
-        "after you subtract one and divide by the other?",
-        praise="Factor and shift both cancel, and that is the idea the whole course is built on.",
-        note="With $x' = ax + b$ and $a > 0$, the mean becomes $a\\mu + b$ and the deviation "
-        "$a\\sigma$, so $(x' - \\mu')/\\sigma' = (x - \\mu)/\\sigma$: both $a$ and $b$ cancel.",
     ),
 ]
 

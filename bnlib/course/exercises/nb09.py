@@ -30,6 +30,15 @@ def _over(dim, correction=0):
     return wrong
 
 
+def _no_eps(x, eps):
+    return normalize(x, 0.0)
+
+
+def _variance(x, eps):
+    mean = x.mean(dim=(0, 2, 3), keepdim=True)
+    return (x - mean) / (x.var(dim=(0, 2, 3), keepdim=True, correction=0) + eps)
+
+
 def _eps_outside(x, eps):
     mean = x.mean(dim=(0, 2, 3), keepdim=True)
     return (x - mean) / (x.std(dim=(0, 2, 3), keepdim=True, correction=0) + eps)
@@ -53,6 +62,17 @@ def _half(rng):
 def _statistics_in_half(x):
     mu_B = x.mean(dim=0)
     return mu_B, ((x - mu_B) ** 2).mean(dim=0)
+
+
+def _widened_late(x):
+    return x.mean(dim=0).float(), x.var(dim=0, correction=0).float()
+
+
+def _in_float32(answer, rng):
+    kinds = {str(getattr(v, "dtype", None)) for v in answer(*_half(rng))}
+    if kinds != {"torch.float32"}:
+        return f"The numbers are right, but come as {', '.join(sorted(kinds))}; return float32."
+    return None
 
 
 def _unbiased(x):
@@ -107,6 +127,7 @@ EXERCISES = [
         title="Normalize images in torch",
         solution=normalize,
         inputs=_images,
+        statistics_axis=(0, 2, 3),
         hint=(
             "As in NumPy, with `dim` for `axis` and `keepdim` for `keepdims`.",
             "`torch.var` divides by $m-1$ unless you say `correction=0`.",
@@ -135,6 +156,8 @@ EXERCISES = [
                 _over((1, 2, 3)),
                 "You average over the channels, too: that is layer normalization.",
             ),
+            WrongTurn("no ε", _no_eps, "You do not use `eps`: add it to the variance."),
+            WrongTurn("the variance", _variance, "You divide by the variance; take its root."),
             WrongTurn("ε outside the root", _eps_outside, "Your `eps` stands outside the root."),
         ],
     ),
@@ -145,6 +168,7 @@ EXERCISES = [
         inputs=_half,
         returns=("mu_B", "var_B"),
         rtol=1e-5,
+        also=[_in_float32],
         hint=(
             "Which operation must come first, the mean or the change of format?",
             "`x = x.float()` at the top, and nothing else changes.",
@@ -154,7 +178,13 @@ EXERCISES = [
             WrongTurn(
                 "all in bfloat16",
                 _statistics_in_half,
-                "Your sums are taken in the data's own format. Widen first: `x = x.float()`.",
+                "Your mean is rounded to bfloat16: torch adds in float32, but hands back the "
+                "format it was given. Widen first: `x = x.float()`.",
+            ),
+            WrongTurn(
+                "widened after rounding",
+                _widened_late,
+                "You widen after the rounding has happened. Widen first: `x = x.float()`.",
             ),
             WrongTurn(
                 "unbiased",
@@ -184,9 +214,16 @@ EXERCISES = [
             "bfloat16 stores 7 bits after the leading one. How many steps lie between 256 and 512?",
             "$2^7 = 128$ steps for a distance of 256.",
         ),
-        praise="Data with deviation 1 around 256 have three values left: a mean needs more room.",
+        praise="Data with deviation 1 around 256 have a handful of values left, such as 254, 255, "
+        "256, 258: a mean needs more room.",
         wrong_turns=[
             WrongTurn("float16", 0.25, "That is float16, which keeps 10 bits."),
+            WrongTurn(
+                "just above 1",
+                2.0**-7,
+                "That is the gap just above 1. It doubles with every power of two, and 256 is "
+                "$2^8$.",
+            ),
             WrongTurn("one bit too many", 1.0, "That would take 8 stored bits; bfloat16 has 7."),
             WrongTurn(
                 "float32",
@@ -221,7 +258,7 @@ QUIZ = [
         "Under mixed precision, which of these stay in `float32`?",
         {
             "the activations": "They are what half precision saves memory on.",
-            "the statistics, γ and β": "Small, and everything is divided by them.",
+            "the statistics, γ and β": "Small, and every activation passes through them.",
             "nothing": "Sums over thousands of values do not survive half precision.",
         },
         correct=1,

@@ -34,8 +34,13 @@ class FirstLook(Explorer):
         art = SimpleNamespace()
         axes = fig.subplots(2, 2, width_ratios=[1, 2.4])
         rows = (
-            ("as it comes: $a\\,x + b$", "vermillion", (-0.2, 1.2), (-1.2, 3.2)),
-            ("standardized: mean 0, deviation 1", "blue", (-2.5, 2.5), (-2.2, 5.2)),
+            (
+                "as it comes: $a\\,x + b$",
+                "vermillion",
+                (-0.2, 1.2),
+                (-1.2, 3.2),
+            ),
+            ("standardized: the same, whatever the light", "blue", (-2.5, 2.5), (-2.2, 5.2)),
         )
         art.pictures, art.bars = [], []
         for (image, histogram), (title, color, light, span) in zip(axes, rows, strict=True):

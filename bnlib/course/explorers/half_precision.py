@@ -50,11 +50,13 @@ class HalfPrecision(Explorer):
         super().__init__(**values)
 
     def draw(self, fig):
-        ax = fig.subplots()
+        return self.draw_in(fig.subplots())
+
+    def draw_in(self, ax):
         span = [-WINDOW, WINDOW]
         ax.plot(span, span, color=COLORS["black"], linestyle="--", linewidth=1.8, label="exact")
         (dots,) = ax.plot(
-            [], [], color=COLORS["vermillion"], marker="o", markersize=4, linestyle="none",
+            [], [], color=COLORS["vermillion"], marker="o", markersize=7, linestyle="none",
             label="computed",
         )  # fmt: skip
         ax.set(xlim=span, ylim=span, xlabel=r"exact $\hat x$", ylabel=r"computed $\hat x$")
