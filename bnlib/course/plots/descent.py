@@ -160,5 +160,6 @@ def plot_test_statistics(accuracies, *, ax=None):
     ax.set_xticks([0, 0.25, 0.5, 0.75, 1.0], ["0", "25 %", "50 %", "75 %", "100 %"])
     ax.set(xlim=(0, 1.08), xlabel="test accuracy (share of 2,000 digits)")
     ax.grid(axis="y", visible=False)
-    ax.set_title("One net, one test set, five preparations")
+    first, worst = (f"{100 * share:.0f} %" for share in (shares[0], shares.min()))
+    ax.set_title(f"Statistics of the moment: {first} down to {worst}")
     return ax
