@@ -42,6 +42,12 @@ def _batch_norm_with(axes=(0, 2, 3), ddof=0, root=lambda var, eps: np.sqrt(var +
     return wrong
 
 
+def _without_keepdims(x, gamma, beta, eps):
+    axes = (0, 2, 3)
+    x_hat = (x - x.mean(axis=axes)) / np.sqrt(x.var(axis=axes) + eps)
+    return gamma.reshape(1, -1, 1, 1) * x_hat + beta.reshape(1, -1, 1, 1)
+
+
 def _x_hat(x, eps):
     return batch_norm(x, np.ones(x.shape[1]), np.zeros(x.shape[1]), eps)
 
@@ -139,6 +145,22 @@ EXERCISES = [
                 "NumPy lines up shapes from the right: your `gamma` runs along the *width*, not "
                 "along the channels. It fits by accident, since these pictures are as wide as they "
                 "have channels. Reshape it to $(1, C, 1, 1)$.",
+            ),
+            WrongTurn(
+                "statistics without keepdims",
+                _without_keepdims,
+                "Your mean has shape $(C,)$, and NumPy lays it along the *width*. Keep the axes: "
+                "`keepdims=True`.",
+            ),
+            WrongTurn(
+                "everything laid along the width",
+                lambda x, gamma, beta, eps: (
+                    gamma * _without_keepdims(x, np.ones_like(gamma), np.zeros_like(beta), eps)
+                    + beta
+                ),
+                "Your mean and variance, `gamma` and `beta` have shape $(C,)$, and NumPy lays all "
+                "of them along the *width*. The statistics need `keepdims=True`, the parameters "
+                "`reshape(1, -1, 1, 1)`.",
             ),
             WrongTurn(
                 "shift before scale",
@@ -428,7 +450,7 @@ QUIZ = [
             "opposite.",
             "the weights after a ReLU can do the same job": "$\\gamma\\max(\\hat{x}, 0)$ is "
             "$\\max(\\gamma\\hat{x}, 0)$ for $\\gamma > 0$. A sigmoid of variance 1 is close to a "
-            "line, and no later weight bends it.",
+            "line, and 600 steps do not find the weights that would make much of its slight bend.",
             "a ReLU has no parameters": "Neither has a sigmoid.",
         },
         correct=1,
