@@ -49,6 +49,7 @@ def batch_norm(
     Returns y, with the shape and dtype of input. Raises ValueError and TypeError, before anything
     was changed; in training also where a channel has one value only.
 
+    Ioffe & Szegedy 2015, arXiv:1502.03167, Algorithms 1 and 2, and section 3 for the gradients.
     >>> x = torch.tensor([[1.0], [3.0]])
     >>> batch_norm(x, None, None, training=True, eps=1e-12)
     tensor([[-1.],
@@ -108,7 +109,7 @@ class _TrainingMode(torch.autograd.Function):
         elif len(kept) == 1:
             gradients = _formulas.backward_small(dy, *kept, weight, invstd, want_dx)
         else:
-            x = dense(x)
+            x, dy = dense(x), dense(dy, like=x)
             gradients = _formulas.backward(dy, x, weight, *kept, invstd, passes_for(x), want_dx)
         dx, dweight, dbias = as_inputs(*gradients, ctx.kinds)
         return dx, None, None, dweight, dbias, None, None
