@@ -55,6 +55,13 @@ def test_accuracies_are_shares(runs):
             assert runs[name].max() <= 1
 
 
+def test_the_readmes_picture_tells_no_more_than_the_runs(runs):
+    steps, accuracy = runs["figure1_steps"], runs["figure1_accuracy"][0]  # rate 0.1
+    without, with_bn = steps[(accuracy >= 0.88).argmax(axis=-1)]
+    assert with_bn.max() <= 500
+    assert without.min() >= 2000
+
+
 def test_percentiles_are_in_order(runs):
     assert (np.diff(runs["figure1_bands"].astype(np.float64), axis=-2) >= 0).all()
 
