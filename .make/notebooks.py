@@ -6,7 +6,7 @@ usage: python .make/notebooks.py run [03 …]        execute in place, then norm
 
 A notebook is named by its number, by the start of its file name, or by its path; without a name,
 all of notebooks/ are meant. Each runs in a fresh kernel of the Python that runs this script, in its
-own folder, on one thread. A notebook with an error in it is reported and left as it was.
+own folder. A notebook with an error in it is reported and left as it was.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import asyncio
 import difflib
 import json
 import os
+import platform
 import re
 import sys
 import tempfile
@@ -26,7 +27,10 @@ ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
 TIMEOUT = 300  # seconds a cell may take; a whole notebook should take less than 45
 
-# Numbers can depend on how a matrix product is split over threads, so that the split is fixed.
+# Sums depend in their last digits on the order in which a processor adds, and hundreds of training
+# steps amplify that until a curve looks different. So the files are made with the arithmetic that
+# every x86-64 processor of the last ten years has: one thread, AVX2 and no more. Readers run them
+# with what they have; the claims leave room for that (BNLIB_ARITHMETIC in tests/test_notebooks.py).
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
@@ -34,6 +38,28 @@ ENVIRONMENT = {
     "VECLIB_MAXIMUM_THREADS": "1",
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # a debugger's warning that has no place in a cell
 }
+AVX512 = "X86_V4 AVX512_ICL AVX512_SPR AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL"
+PINNED = platform.machine() in ("x86_64", "AMD64")
+if PINNED:
+    ENVIRONMENT |= {
+        "OPENBLAS_CORETYPE": "Haswell",
+        "NPY_DISABLE_CPU_FEATURES": AVX512,
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+    }
+OTHER_ARITHMETIC = {
+    "OMP_NUM_THREADS": "2",
+    "OPENBLAS_NUM_THREADS": "2",
+    "MKL_NUM_THREADS": "2",
+}
+if PINNED:
+    OTHER_ARITHMETIC |= {
+        "OPENBLAS_CORETYPE": "Sandybridge",
+        "NPY_DISABLE_CPU_FEATURES": f"{AVX512} X86_V3 FMA3 AVX2",
+        "ATEN_CPU_CAPABILITY": "default",
+        "ONEDNN_MAX_CPU_ISA": "SSE41",
+    }
 
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 KEPT_CELL_METADATA = ("slideshow", "tags")
@@ -163,12 +189,13 @@ def _normalise_widget(widget):
 # ---- execute -------------------------------------------------------------------------------------
 
 
-def execute(nb, folder=NOTEBOOKS, timeout=TIMEOUT):
+def execute(nb, folder=NOTEBOOKS, timeout=TIMEOUT, environment=ENVIRONMENT):
     """Run every code cell of a notebook in a fresh kernel of this Python.
 
-    nb       the notebook (nbformat); left as it is
-    folder   the kernel's working folder
-    timeout  seconds that one cell may take
+    nb           the notebook (nbformat); left as it is
+    folder       the kernel's working folder
+    timeout      seconds that one cell may take
+    environment  dict of environment variables for the kernel, over those of this process
 
     Returns an executed copy. Raises CellFailed when a cell raises or takes too long.
     """
@@ -193,7 +220,7 @@ def execute(nb, folder=NOTEBOOKS, timeout=TIMEOUT):
     )
     client.log.setLevel("ERROR")
     with tempfile.TemporaryDirectory() as profile:  # nobody's start-up files
-        env = os.environ | ENVIRONMENT | {"IPYTHONDIR": profile}
+        env = os.environ | environment | {"IPYTHONDIR": profile}
         # What the kernel itself writes to stderr is about the kernel; a cell's stderr is an output.
         with (Path(profile) / "log").open("w+") as log:
             try:
@@ -299,10 +326,11 @@ def normalise_file(path):
     return "unchanged" if new == old else "written"
 
 
-def executed(path, text):
+def executed(path, text, environment=ENVIRONMENT):
     """Return the text of a notebook file as a fresh execution makes it."""
     nb = nbformat.reads(normalise(text), as_version=4)
-    return normalise(nbformat.writes(execute(nb, path.resolve().parent)))
+    nb = execute(nb, path.resolve().parent, environment=environment)
+    return normalise(nbformat.writes(nb))
 
 
 def main(arguments=None):
