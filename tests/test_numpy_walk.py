@@ -88,11 +88,11 @@ def test_batch_norm_in_many_blocks_matches_torch(
 
 
 def test_bad_pivot_is_replaced(rng):
-    x = np.ones((4, 3, 100_000), np.float32)
-    x[1:] = 1e4 + rng.normal(size=(3, 3, 100_000))
+    x = np.ones((256, 3, 4000), np.float32)  # the first rows say nothing about the others
+    x[2:] = 1e4 + rng.normal(size=(254, 3, 4000))
     w = Walk(*x.shape, x.dtype)
     xs, cs = w.split(x), w.split(np.empty_like(x))
-    assert len(xs) > 1
+    assert_allclose(batchnorm._first_pivot(xs, w), 1, rtol=1e-6)
     pivot, delta, var = batchnorm._statistics(xs, cs, w, 1e-5)
     wide = x.astype(float)
     assert_allclose(pivot + delta, wide.mean(axis=(0, 2)), rtol=1e-7)

@@ -1,0 +1,561 @@
+"""Plant classic batch-norm bugs one at a time, and show that the tests catch every one.
+
+    python tests/mutation_check.py                  all of them, some minutes
+    python tests/mutation_check.py --only torch     those whose backend or name holds the word
+    python tests/mutation_check.py --jobs 4
+
+Each bug is one change of text in a copy of the repository, where the narrow tests of that
+backend then run. A bug is caught when a test fails; that the tests pass in an unchanged copy is
+checked first. Prints a table, writes .out/mutations.json, and ends with 1 when a bug survived.
+
+The bugs are those that hand-written batch norms have had: statistics with the wrong divisor, an
+inverted momentum, ε outside the root, gradients that forget a path, buffers that stay behind.
+"""
+
+import argparse
+import concurrent.futures
+import dataclasses
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+COPIED = ("bnlib", "tests", "pyproject.toml", "data")
+
+NUMPY, TORCH, REFERENCE = "numpy", "torch", "reference"
+# What runs for each backend: the shared tests first, for they catch most.
+TESTS = {
+    NUMPY: (
+        ["tests/test_backends.py", "-k", "numpy-"],
+        ["tests/test_numpy_batchnorm.py", "tests/test_numpy_walk.py", "tests/test_numpy_norms.py"],
+    ),
+    TORCH: (
+        ["tests/test_backends.py", "-k", "torch-"],
+        ["tests/test_torch_batchnorm.py", "tests/test_torch_norms.py"],
+    ),
+    REFERENCE: (["tests/test_reference.py"],),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Mutant:
+    """One planted bug: `old`, which stands once in `file`, becomes `new`."""
+
+    backend: str
+    name: str
+    file: str
+    old: str
+    new: str
+
+    def source(self, root=ROOT):
+        return (root / self.file).read_text(encoding="utf-8")
+
+    def fits(self, root=ROOT):
+        """The text to change is there, once."""
+        return self.source(root).count(self.old) == 1
+
+    def plant(self, root):
+        text = self.source(root).replace(self.old, self.new)
+        (root / self.file).write_text(text, encoding="utf-8")
+
+
+def numpy(name, old, new, file="bnlib/numpy/batchnorm.py"):
+    return Mutant(NUMPY, name, file, old, new)
+
+
+def torch(name, old, new, file="bnlib/torch/_formulas.py"):
+    return Mutant(TORCH, name, file, old, new)
+
+
+def reference(name, old, new):
+    return Mutant(REFERENCE, name, "bnlib/reference.py", old, new)
+
+
+MUTANTS = [
+    # ---- NumPy, the short path of small batches
+    numpy(
+        "unbiased variance in the batch (short)",
+        "var = weights.dot(c * c)",
+        "var = weights.dot(c * c) * form.m / (form.m - 1)",
+    ),
+    numpy(
+        "E[x²] − E[x]² (short)",
+        "var = weights.dot(c * c)",
+        "var = np.maximum(weights.dot(x * x) - weights.dot(x) ** 2, 0)",
+    ),
+    numpy(
+        "ε outside the root (short)",
+        "    std = np.sqrt(var + eps)\n    if not",
+        "    std = np.sqrt(var) + eps\n    if not",
+    ),
+    numpy("mean not as exact as can be (short)", "        c -= delta  # the", "        # the"),
+    numpy("β forgotten (short)", "        y += beta\n", "        pass\n"),
+    numpy("γ missing in dx (short)", "        dx *= cache.a\n", "        dx /= cache.std\n"),
+    numpy("mean taken as constant (short)", "        dx -= mean_dy\n", ""),
+    numpy(
+        "variance taken as constant (short)",
+        "        np.subtract(dy, dx, dx)\n",
+        "        np.copyto(dx, dy)\n",
+    ),
+    numpy(
+        "statistics detached (short)",
+        "    if cache.training:\n        dx = np.multiply(c",
+        "    if False:\n        dx = np.multiply(c",
+    ),
+    numpy(
+        "1/m missing in dx (short)",
+        "        dx -= mean_dy\n",
+        "        dx -= mean_dy * form.rows_m\n",
+    ),
+    numpy(
+        "dγ with x in place of x̂ (short)",
+        "        mean_x_hat_dy * form.rows_m,\n",
+        "        mean_x_hat_dy * cache.std * form.rows_m,\n",
+    ),
+    numpy("dβ a mean, not a sum (short)", "        mean_dy * form.rows_m,\n", "        mean_dy,\n"),
+    numpy("input changed in place (short)", "c = x - pivot\n", "c = np.subtract(x, pivot, x)\n"),
+    # ---- NumPy, the long path
+    numpy(
+        "unbiased variance in the batch",
+        "var = np.maximum(mean_square - square, 0)",
+        "var = np.maximum(mean_square - square, 0) * walk.m / (walk.m - 1)",
+    ),
+    numpy(
+        "E[x²] − E[x]²",
+        "return not np.count_nonzero(square > times * var)",
+        "return True",
+    ),
+    numpy(
+        "a bad pivot kept",
+        "        if _is_near(square, var + eps):\n",
+        "        if True:\n",
+    ),
+    numpy(
+        "ε outside the root",
+        "    std = np.sqrt(var + eps)\n    a =",
+        "    std = np.sqrt(var) + eps\n    a =",
+    ),
+    numpy("β forgotten", "beta - delta * a)", "-delta * a)"),
+    numpy(
+        "γ missing in dx",
+        "np.multiply(out, cache.a[:width], out)",
+        "np.multiply(out, walk.spread(1 / cache.std)[:width], out)",
+    ),
+    numpy(
+        "mean taken as constant",
+        "walk.spread(mean_dy - q * cache.delta)",
+        "walk.spread(-q * cache.delta)",
+    ),
+    numpy(
+        "variance taken as constant",
+        "        q = mean_x_hat_dy / cache.std\n",
+        "        q = 0 * mean_x_hat_dy\n",
+    ),
+    numpy(
+        "statistics detached",
+        "    if cache.training:\n        q =",
+        "    if False:\n        q =",
+    ),
+    numpy(
+        "1/m missing in dx",
+        "        q = mean_x_hat_dy / cache.std\n",
+        "        q = mean_x_hat_dy / cache.std * walk.m\n",
+    ),
+    numpy(
+        "dγ not centred",
+        "(total(products) - cache.delta * mean_dy)",
+        "(total(products))",
+    ),
+    numpy("dβ a mean, not a sum", "mean_dy * walk.m\n", "mean_dy\n"),
+    numpy(
+        "the last short row left out",
+        "        cuts += [B] if whole < B else []",
+        "        # cuts",
+        "bnlib/numpy/walk.py",
+    ),
+    numpy(
+        "half precision summed in half",
+        '("e", "f"), ("f", "f")',
+        '("e", "e"), ("f", "f")',
+        "bnlib/numpy/checks.py",
+    ),
+    # ---- NumPy, modes and buffers
+    numpy(
+        "running variance biased",
+        "(momentum * m / (m - 1)) * cache.var",
+        "momentum * cache.var",
+    ),
+    numpy(
+        "momentum inverted",
+        "        running_mean *= 1 - momentum\n        running_mean += momentum * cache.mean\n",
+        "        running_mean *= momentum\n        running_mean += (1 - momentum) * cache.mean\n",
+    ),
+    numpy(
+        "running mean not updated",
+        "        running_mean += momentum * cache.mean\n",
+        "        running_mean += momentum * running_mean\n",
+    ),
+    numpy(
+        "buffers replaced, not updated in place",
+        "        running_var *= 1 - momentum\n",
+        "        running_var = running_var * (1 - momentum)\n",
+    ),
+    numpy(
+        "buffers updated in evaluation",
+        "    if training and running_mean is not None:\n        running_mean *=",
+        "    if running_mean is not None:\n        running_mean *=",
+    ),
+    numpy(
+        "evaluation by batch statistics",
+        "given = None if training else (running_mean, running_var)",
+        "given = None",
+    ),
+    numpy(
+        "wrong axis: channels last taken as first",
+        "axis = checks.channel_axis(shape, axis)\n",
+        "axis = 1\n",
+    ),
+    numpy(
+        "one value per channel accepted",
+        "    if training and m < 2:",
+        "    if training and m < 1:",
+    ),
+    numpy(
+        "momentum=None as a fixed momentum",
+        "momentum = 1 / (self.num_batches_tracked + 1)",
+        "momentum = 0.1",
+    ),
+    numpy(
+        "batches counted in evaluation",
+        "self.num_batches_tracked += self.training",
+        "self.num_batches_tracked += 1",
+    ),
+    numpy(
+        "momentum above 1 accepted",
+        "    if not 0 <= momentum <= 1:",
+        "    if not 0 <= momentum:",
+        "bnlib/numpy/checks.py",
+    ),
+    numpy(
+        "mixed dtypes accepted",
+        "        if given != wanted and",
+        "        if False and given != wanted and",
+        "bnlib/numpy/checks.py",
+    ),
+    # ---- NumPy, the other norms
+    numpy(
+        "variance of a row taken as constant",
+        "        out -= h * mean_product\n",
+        "",
+        "bnlib/numpy/norms.py",
+    ),
+    numpy(
+        "γ missing in dx of the other norms",
+        "1 if cache.gamma is None else cache.gamma[: d.shape[1]], out)",
+        "1, out)",
+        "bnlib/numpy/norms.py",
+    ),
+    numpy(
+        "groups of every G-th channel",
+        "(N * groups, C // groups * L), (N, C, L)",
+        "(N * C // groups, groups * L), (N, C, L)",
+        "bnlib/numpy/norms.py",
+    ),
+    # ---- torch, small batches
+    torch(
+        "unbiased variance in the batch (small)",
+        "    var = channel_mean(c * c)\n",
+        "    var = channel_sum(c * c) / (values_per_channel(c) - 1)\n",
+    ),
+    torch(
+        "E[x²] − E[x]² (small)",
+        "    var = channel_mean(c * c)\n",
+        "    var = (channel_mean(x * x) - channel_mean(x) ** 2).clamp_min(0).to(c.dtype)\n",
+    ),
+    torch(
+        "ε outside the root (small)",
+        "    invstd = (var + eps).rsqrt_()\n",
+        "    invstd = 1 / (var.sqrt() + eps)\n",
+    ),
+    torch(
+        "γ missing in dx (small)",
+        "dx.mul_(per_channel(slope(invstd, weight), dy))",
+        "dx.mul_(per_channel(invstd, dy))",
+    ),
+    torch(
+        "1/m missing in dx (small)",
+        "alpha=1 / values_per_channel(dy), out=sums",
+        "alpha=1, out=sums",
+    ),
+    torch(
+        "mean taken as constant (small)",
+        "torch.addcmul(per_channel(dbeta, dy), x_hat,",
+        "torch.addcmul(per_channel(0 * dbeta, dy), x_hat,",
+    ),
+    torch(
+        "variance taken as constant (small)",
+        "x_hat, per_channel(dgamma, dy))",
+        "x_hat, per_channel(0 * dgamma, dy))",
+    ),
+    # ---- torch, the long path
+    torch(
+        "unbiased variance in the batch",
+        ".clamp_min(0) / m\n",
+        ".clamp_min(0) / (m - 1)\n",
+        "bnlib/torch/_passes.py",
+    ),
+    torch(
+        "E[x²] − E[x]²",
+        "    return channel_mean(x, statistics_dtype(x.dtype))\n",
+        "    return 0 * channel_mean(x, statistics_dtype(x.dtype))\n",
+        "bnlib/torch/_passes.py",
+    ),
+    torch(
+        "ε outside the root",
+        "    invstd = torch.rsqrt(var + eps)\n    a = slope(invstd, weight)\n    y =",
+        "    invstd = 1 / (torch.sqrt(var) + eps)\n    a = slope(invstd, weight)\n    y =",
+    ),
+    torch("β forgotten", "torch.addcmul(vector(bias, a), a, delta, value=-1)", "a * -delta"),
+    torch(
+        "γ missing in dx",
+        "    a = slope(invstd, weight)\n    minus",
+        "    a = invstd\n    minus",
+    ),
+    torch(
+        "1/m missing in dx",
+        "    minus_a_over_m = -one_over_m * a\n",
+        "    minus_a_over_m = -a\n",
+    ),
+    torch(
+        "mean taken as constant",
+        "torch.addcmul(minus_a_over_m * dbeta, q, delta, value=-1)",
+        "-q * delta",
+    ),
+    torch(
+        "variance taken as constant",
+        "minus_a_over_m * invstd * invstd * sum_dy_xmu",
+        "0 * sum_dy_xmu",
+    ),
+    torch(
+        "dγ with x in place of x̂",
+        "return dx, sum_dy_xmu * invstd, dbeta",
+        "return dx, sum_dy_xmu, dbeta",
+    ),
+    torch(
+        "dγ not centred",
+        "torch.addcmul(sum_dy_c, delta, dbeta, value=-1)",
+        "sum_dy_c + 0 * delta",
+    ),
+    torch(
+        "half precision summed in half",
+        "return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype",
+        "return dtype",
+        "bnlib/torch/_checks.py",
+    ),
+    torch(
+        "input changed in place",
+        "        torch.sub(x_block, p, out=c_block)\n        sums.append(channel_sum(c_block))\n",
+        "        c_block.copy_(x_block.sub_(p))\n        sums.append(channel_sum(c_block))\n",
+        "bnlib/torch/_passes.py",
+    ),
+    # ---- torch, modes, buffers, derivatives
+    torch(
+        "running variance biased",
+        "            follow(running_var, var * (m / (m - 1)), momentum)\n",
+        "            follow(running_var, var, momentum)\n",
+        "bnlib/torch/batchnorm.py",
+    ),
+    torch(
+        "momentum inverted",
+        "running.lerp_(cast(batch, running.dtype), momentum)",
+        "running.lerp_(cast(batch, running.dtype), 1 - momentum)",
+        "bnlib/torch/batchnorm.py",
+    ),
+    torch(
+        "running mean not updated",
+        "            follow(running_mean, pivot + delta, momentum)\n",
+        "",
+        "bnlib/torch/batchnorm.py",
+    ),
+    torch(
+        "running mean without what the pivot missed",
+        "            follow(running_mean, pivot + delta, momentum)\n",
+        "            follow(running_mean, pivot, momentum)\n",
+        "bnlib/torch/batchnorm.py",
+    ),
+    torch(
+        "evaluation by batch statistics",
+        "    if training:\n        return _TrainingMode",
+        "    if True:\n        return _TrainingMode",
+        "bnlib/torch/batchnorm.py",
+    ),
+    torch(
+        "ε outside the root in evaluation",
+        "    a = slope(torch.rsqrt(cast(var, dtype) + eps), weight)\n",
+        "    a = slope(1 / (torch.sqrt(cast(var, dtype)) + eps), weight)\n",
+    ),
+    torch(
+        "γ missing in dx of evaluation",
+        "dy * per_channel(slope(invstd, weight), x)",
+        "dy * per_channel(invstd, x)",
+    ),
+    torch(
+        "second derivatives with the statistics as constants",
+        "    return torch.compiler.is_compiling() or not (",
+        "    return True or not (",
+        "bnlib/torch/batchnorm.py",
+    ),
+    torch(
+        "wrong axes: one example's own statistics",
+        "    return 0 if x.dim() == 2 else [0, *range(2, x.dim())]\n",
+        "    return 1 if x.dim() == 2 else [1, *range(2, x.dim())]\n",
+        "bnlib/torch/_passes.py",
+    ),
+    torch(
+        "momentum=None as a fixed momentum",
+        "momentum = (count + 1).to(mean.dtype).reciprocal()",
+        "momentum = 0.1",
+        "bnlib/torch/modules.py",
+    ),
+    torch(
+        "batches never counted",
+        "            count.add_(1)\n",
+        "            pass\n",
+        "bnlib/torch/modules.py",
+    ),
+    # ---- the textbook
+    reference(
+        "unbiased variance in the batch",
+        "** 2).mean(axis=batch_axes(x))",
+        "** 2).sum(axis=batch_axes(x)) / (values_per_channel(x) - 1)",
+    ),
+    reference(
+        "ε outside the root",
+        '"var") + eps) ** 0.5\n\n\ndef batch_norm(',
+        '"var")) ** 0.5 + eps\n\n\ndef batch_norm(',
+    ),
+    reference("wrong axes", "return (0, *range(2, x.ndim))", "return (0,)"),
+    reference(
+        "mean taken as constant",
+        "        + per_channel(dmu_B, x) / m  # and the mean\n",
+        "",
+    ),
+    reference(
+        "variance taken as constant",
+        "        + per_channel(dvar_B, x) * 2 * x_mu / m  # x moves the variance,\n",
+        "",
+    ),
+    reference("γ missing in dx", 'dx_hat = dy * per_channel(gamma, x, "gamma")', "dx_hat = dy"),
+    reference("1/m missing in dx", "+ per_channel(dmu_B, x) / m", "+ per_channel(dmu_B, x)"),
+    reference(
+        "running variance biased",
+        "running_var + momentum * var_B * m / (m - 1)",
+        "running_var + momentum * var_B",
+    ),
+    reference(
+        "momentum inverted",
+        "running_mean = (1 - momentum) * running_mean + momentum * mu_B",
+        "running_mean = momentum * running_mean + (1 - momentum) * mu_B",
+    ),
+    reference(
+        "population variance biased",
+        "var + var_B * m / (m - 1)",
+        "var + var_B",
+    ),
+    reference(
+        "inference without the mean",
+        '- a * per_channel(mean, x, "mean")',
+        '- 0 * a * per_channel(mean, x, "mean")',
+    ),
+]
+
+
+def run_tests(root, targets):
+    """(caught, what): whether a test failed, and which; None when no test ran or pytest broke."""
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "--tb=no", "-p", "no:cacheprovider"]
+    environment = os.environ | {
+        "PYTHONPATH": str(root),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+    }
+    done = subprocess.run(
+        [*command, *targets], cwd=root, env=environment, capture_output=True, text=True
+    )
+    lines = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    what = lines[0].split(" - ")[0].split("::", 1)[-1] if lines else ""
+    if done.returncode in (0, 1):
+        return done.returncode == 1, what
+    return None, what or done.stdout[-400:] + done.stderr[-400:]
+
+
+def copy_to(folder):
+    """The parts of the repository that the tests need."""
+    for name in COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            ignore = shutil.ignore_patterns("__pycache__", ".hypothesis", "browser")
+            shutil.copytree(source, folder / name, ignore=ignore)
+        else:
+            shutil.copy(source, folder / name)
+
+
+def check(mutant):
+    """The mutant's row of the table; mutant None: the unchanged copy, which has to pass."""
+    start = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        copy_to(root)
+        batches = TESTS[mutant.backend] if mutant else [t for all in TESTS.values() for t in all]
+        if mutant:
+            mutant.plant(root)
+        for targets in batches:
+            caught, what = run_tests(root, targets)
+            if caught is not False:
+                break
+    return {
+        "backend": mutant.backend if mutant else "",
+        "bug": mutant.name if mutant else "(none)",
+        "caught": caught,
+        "by": what,
+        "seconds": round(time.perf_counter() - start, 1),
+    }
+
+
+def line(row):
+    verdict = {True: "caught", False: "SURVIVED", None: "BROKEN"}[row["caught"]]
+    return f"{row['backend']:10} {row['bug']:52} {verdict:9} {row['by'][:70]}"
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", default="", help="those whose backend or name holds this word")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    options = parser.parse_args(arguments)
+    chosen = [m for m in MUTANTS if options.only in f"{m.backend} {m.name}"]
+    stale = [m for m in chosen if not m.fits()]
+    if stale:
+        sys.exit("no longer in the source, or there twice: " + "; ".join(m.name for m in stale))
+    unchanged = check(None)
+    if unchanged["caught"] is not False:
+        sys.exit(f"the tests fail without any bug planted: {unchanged['by']}")
+    rows = []
+    with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+        for row in pool.map(check, chosen):
+            rows.append(row)
+            print(line(row), flush=True)
+    caught = sum(row["caught"] is True for row in rows)
+    print(f"\n{caught} of {len(rows)} bugs caught")
+    out = ROOT / ".out"
+    out.mkdir(exist_ok=True)
+    (out / "mutations.json").write_text(json.dumps(rows, indent=1, ensure_ascii=False))
+    sys.exit(caught < len(rows))
+
+
+if __name__ == "__main__":
+    main()
