@@ -192,23 +192,23 @@ MUTANTS = [
     ),
     numpy(
         "momentum inverted",
-        "        running_mean *= 1 - momentum\n        running_mean += momentum * cache.mean\n",
-        "        running_mean *= momentum\n        running_mean += (1 - momentum) * cache.mean\n",
+        "    running_mean *= 1 - momentum\n    running_mean += momentum * cache.mean\n",
+        "    running_mean *= momentum\n    running_mean += (1 - momentum) * cache.mean\n",
     ),
     numpy(
         "running mean not updated",
-        "        running_mean += momentum * cache.mean\n",
-        "        running_mean += momentum * running_mean\n",
+        "    running_mean += momentum * cache.mean\n",
+        "    running_mean += momentum * running_mean\n",
     ),
     numpy(
         "buffers replaced, not updated in place",
-        "        running_var *= 1 - momentum\n",
-        "        running_var = running_var * (1 - momentum)\n",
+        "    running_var *= 1 - momentum\n",
+        "    running_var = running_var * (1 - momentum)\n",
     ),
     numpy(
         "buffers updated in evaluation",
-        "    if training and running_mean is not None:\n        running_mean *=",
-        "    if running_mean is not None:\n        running_mean *=",
+        "    if training and running_mean is not None:\n        follow(",
+        "    if running_mean is not None:\n        follow(",
     ),
     numpy(
         "evaluation by batch statistics",

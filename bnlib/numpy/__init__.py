@@ -21,6 +21,7 @@ from bnlib.numpy.norms import (
     layer_norm,
     layer_norm_backward,
 )
+from bnlib.numpy.renorm import batch_renorm, batch_renorm_backward
 from bnlib.numpy.training import SGD, evaluate, fit
 from bnlib.training import History
 
@@ -36,6 +37,8 @@ __all__ = [
     "Sigmoid",
     "batch_norm",
     "batch_norm_backward",
+    "batch_renorm",
+    "batch_renorm_backward",
     "evaluate",
     "fit",
     "group_norm",

@@ -107,11 +107,17 @@ def batch_norm(
     result = form.short and _short_forward(x, gamma, beta, given, eps, form)
     y, cache = result or _forward(x, gamma, beta, given, eps, form)
     if training and running_mean is not None:
-        running_mean *= 1 - momentum
-        running_mean += momentum * cache.mean
-        running_var *= 1 - momentum
-        running_var += (momentum * m / (m - 1)) * cache.var
+        follow(running_mean, running_var, cache, momentum)
     return y, cache
+
+
+def follow(running_mean, running_var, cache, momentum):
+    """Update the running arrays in place by the batch of a training-mode cache."""
+    m = cache.form.m
+    running_mean *= 1 - momentum
+    running_mean += momentum * cache.mean
+    running_var *= 1 - momentum
+    running_var += (momentum * m / (m - 1)) * cache.var
 
 
 @np.errstate(all="ignore")
