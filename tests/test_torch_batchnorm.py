@@ -430,6 +430,19 @@ def test_forward_mode_leaves_no_tangent_in_the_buffers():
 
 
 @JIT
+@pytest.mark.parametrize("training", [True, False], ids=["training", "eval"])
+def test_forward_mode_can_begin_between_forward_and_backward(path, training):
+    from torch.autograd import forward_ad
+
+    x, weight, bias, mean, var, dy = leaves((4, 3, 5))
+    y = batch_norm(x, mean, var, weight, bias, training)
+    (want,) = torch.autograd.grad(y, x, dy, retain_graph=True)
+    with forward_ad.dual_level():
+        (dx,) = torch.autograd.grad(y, x, forward_ad.make_dual(torch.zeros_like(dy), dy))
+        assert_same((forward_ad.unpack_dual(dx).tangent,), (want,), 1e-10)
+
+
+@JIT
 def test_nested_forward_mode_is_right_where_torchs_own_is_not():
     _, scalar = functions_of(batch_norm, True)
     x, u, v = (leaves((5, 3), seed=s)[0].detach() for s in range(3))
@@ -534,6 +547,11 @@ def test_a_constant_channel_gives_beta(path, value):
     (dx,) = torch.autograd.grad(y, x, dy)
     want = (dy - dy.mean((0, 2), keepdim=True)) * weight.view(1, 3, 1) / 1e-5**0.5
     assert_same((dx,), (want,), 1e-3)
+
+
+def test_a_variance_that_rounding_made_negative_is_zero():
+    delta, var = _passes._moments(torch.tensor([30000.0]), torch.tensor([8999999.0]), 100)
+    assert_same((delta, var), (torch.tensor([300.0]), torch.zeros(1)), 1e-6)
 
 
 def test_two_values_per_channel(path):
