@@ -212,6 +212,9 @@ def execute(nb, folder=NOTEBOOKS, timeout=TIMEOUT, environment=ENVIRONMENT):
 
     nb = nbformat.from_dict(json.loads(json.dumps(nb)))
     nb.metadata.pop("widgets", None)
+    for cell in nb.cells:
+        if cell.cell_type == "code":
+            cell.execution_count, cell.outputs = None, []
     client = NotebookClient(
         nb,
         kernel_manager_class=ThisPython,
@@ -225,9 +228,16 @@ def execute(nb, folder=NOTEBOOKS, timeout=TIMEOUT, environment=ENVIRONMENT):
         with (Path(profile) / "log").open("w+") as log:
             try:
                 asyncio.run(client.async_execute(env=env, stderr=log))
-            except (CellExecutionError, CellTimeoutError) as error:
+            except CellExecutionError as error:
                 raise CellFailed(_describe_failure(nb, error)) from None
-            except DeadKernelError as error:
+            except CellTimeoutError:
+                number, cell = _last_started(nb)
+                what = f"cell {number} takes longer than {timeout} s"
+                raise CellFailed(f"{what}:\n{_indent(cell.source)}") from None
+            except (DeadKernelError, AssertionError) as error:
+                # nbclient takes Ctrl-C for itself, ends the kernel, and stumbles over that.
+                if hasattr(client, "_async_cleanup_kernel_future"):
+                    raise KeyboardInterrupt from None
                 log.seek(0)
                 raise CellFailed(f"{_describe_failure(nb, error)}\n{_indent(log.read())}") from None
     return nb
@@ -235,13 +245,18 @@ def execute(nb, folder=NOTEBOOKS, timeout=TIMEOUT, environment=ENVIRONMENT):
 
 def _describe_failure(nb, error):
     """Say which cell failed, with its source and its error."""
-    for number, cell in enumerate(nb.cells, 1):
-        for output in cell.get("outputs", []):
-            if output.output_type == "error":
-                trace = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(output.traceback))
-                return f"cell {number}:\n{_indent(cell.source)}\n\n{_indent(trace)}"
-    code = [n for n, cell in enumerate(nb.cells, 1) if cell.get("execution_count")]
-    return f"in cell {max(code, default=1)}: {type(error).__name__}: {error}"
+    number, cell = _last_started(nb)
+    for output in cell.get("outputs", []):
+        if output.output_type == "error":
+            trace = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(output.traceback))
+            return f"cell {number}:\n{_indent(cell.source)}\n\n{_indent(trace)}"
+    return f"in cell {number}: {type(error).__name__}: {error}"
+
+
+def _last_started(nb):
+    """Return (number, cell) of the cell that ran last, the first one when none was started."""
+    started = [(n, c) for n, c in enumerate(nb.cells, 1) if c.get("execution_count")]
+    return started[-1] if started else (1, nb.cells[0])
 
 
 def _indent(text):
@@ -356,4 +371,7 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("notebooks: stopped; the notebook at work was left as it was")
