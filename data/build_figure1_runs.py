@@ -1,11 +1,11 @@
-"""Repeat the training runs that the course shows from store, and store what they measured.
+"""Repeat the training runs that notebooks 01 and 08 show, and store what they measured.
 
 usage: python data/build_figure1_runs.py [--jobs N] [--output FILE]
 
-Every run is of the net of Figure 1 in Ioffe & Szegedy 2015 (784-100-100-100-10), on the course's
-MNIST digits, with and without Batch Normalization, in NumPy. README.md beside this file says what
-the arrays are. The 390 runs take a quarter of an hour of processor time; --jobs says how many run
-at once (default: one per core). Nothing is downloaded.
+Every run is of the net of Figure 1 in Ioffe & Szegedy 2015 (784-100-100-100-10), or of a variation
+of it, on the course's MNIST digits, with and without Batch Normalization, in NumPy. README.md
+beside this file says what the arrays are. Several hundred runs take about half an hour on two
+cores; --jobs says how many run at once (default: one per core). Nothing is downloaded.
 """
 
 import argparse
@@ -29,6 +29,7 @@ from bnlib.data import as_features, mnist10k
 OUTPUT = Path(__file__).resolve().parent / "figure1_runs.npz"
 BATCH = 60  # as in the paper
 SEEDS = (0, 1, 2)
+ACTIVATIONS = {"sigmoid": bn.Sigmoid, "relu": bn.ReLU}
 
 # Figure 1 in full: 50,000 steps at two learning rates (the paper does not name its own).
 FIGURE1_RATES = (0.1, 1.0)
@@ -46,44 +47,83 @@ MAP_RATES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 MAP_STDS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 MAP_STEPS = 1000
 
+# Curves over the learning rate, for the explorer.
+CURVE_RATES = (0.01, 0.03, 0.1, 0.3, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0, 50.0)
+CURVE_STEPS = (0, 25, 50, 75, *range(100, 500, 50), *range(500, 1000, 100), *range(1000, 3001, 250))
 
-def net(batch_norm, seed, *, std=0.1):
-    """The net of Figure 1, without Batch Normalization or with it before each sigmoid.
+# Six hidden layers instead of three.
+DEEP_RATES = (0.1, 0.3, 1.0, 3.0, 10.0)
 
-    std     standard deviation of the first weights
+# Dropout, on few examples and on all: seeds as rows.
+DROPOUT_EXAMPLES = (500, 8000)
+DROPOUT_STEPS = (2000, 4000)
+DROPOUT_RATES = (0.3, 1.0, 3.0, 10.0, 30.0)
+DROPOUTS = (0.0, 0.2, 0.5)
+DROPOUT_SEEDS = tuple(range(6))
+
+PLACES = ("none", "before", "after")
+PLACE_RATES = (0.1, 1.0, 3.0, 10.0)
+
+
+def net(place, seed, *, std=0.1, depth=3, activation="sigmoid", dropout=0.0):
+    """The net of Figure 1, or a variation of it.
+
+    place   Batch Normalization "before" or "after" the activation, or "none"
+    std     standard deviation of the first weights, or a name such as "he"
     """
     rng = np.random.default_rng(seed)
     layers, width = [], 784
-    for _ in range(3):
-        layers.append(bn.Linear(width, 100, rng=rng, init=std, bias=not batch_norm))
+    for _ in range(depth):
+        layers.append(bn.Linear(width, 100, rng=rng, init=std, bias=place == "none"))
         width = 100
-        if batch_norm:
+        if place == "before":
             layers.append(bn.BatchNorm(100))
-        layers.append(bn.Sigmoid())
+        layers.append(ACTIVATIONS[activation]())
+        if place == "after":
+            layers.append(bn.BatchNorm(100))
+        if dropout:
+            layers.append(bn.Dropout(dropout, rng=rng))
     return bn.Sequential(*layers, bn.Linear(100, 10, rng=rng, init=std))
 
 
-def train(batch_norm, seed, rate, checkpoints, *, bands=(), std=0.1):
+def train(place, seed, rate, checkpoints, *, examples=8000, bands=(), **variation):
     """Train one net. Returns dict of arrays: what was measured after the steps in checkpoints.
 
-    accuracy  (T,) share of the 2,000 test digits
+    accuracy  (T,) share of the 2,000 test digits    finite  (T,) False from the first NaN loss on
     bands     (B, 3, 100) percentiles of every unit's input in the last hidden layer
+    fitted, test_loss   at the end: accuracy on the training examples, mean loss on the test digits
     """
-    digits, model = mnist10k(), net(batch_norm, seed, std=std)
-    x, y = as_features(digits.x_train), digits.y_train
+    digits, model = mnist10k(), net(place, seed, **variation)
+    x, y = as_features(digits.x_train[:examples]), digits.y_train[:examples]
     x_test, y_test = as_features(digits.x_test), digits.y_test
-    accuracy, stored = [], []
+    accuracy, finite, stored = [], [], []
 
     def measure(step, model, loss):
         if step in checkpoints:
             accuracy.append(bn.evaluate(model, x_test, y_test)[1])
+            finite.append(bool(np.isfinite(loss)))
         if step in bands:
             stored.append(unit_percentiles(model, x_test[:1000]))
 
     measure(0, model, 0.0)
-    options = {"steps": checkpoints[-1], "batch_size": BATCH, "rng": 100 + seed, "lr": rate}
-    bn.fit(model, x, y, progress=False, callback=measure, **options)
-    return {"accuracy": np.array(accuracy, np.float32), "bands": np.array(stored, np.float16)}
+    bn.fit(
+        model,
+        x,
+        y,
+        steps=checkpoints[-1],
+        batch_size=BATCH,
+        rng=100 + seed,
+        lr=rate,
+        progress=False,
+        callback=measure,
+    )
+    return {
+        "accuracy": np.array(accuracy, np.float32),
+        "finite": np.array(finite),
+        "bands": np.array(stored, np.float16),
+        "fitted": np.float32(bn.evaluate(model, x, y)[1]),
+        "test_loss": np.float32(bn.evaluate(model, x_test, y_test)[0]),
+    }
 
 
 def unit_percentiles(model, digits):
@@ -99,25 +139,70 @@ def unit_percentiles(model, digits):
 
 def parts():
     """name -> (shape of the grid of runs, train's arguments for each, what to keep of them)."""
-    nets = (False, True)  # without Batch Normalization, with
+    nets = ("none", "before")
     return {
         "figure1": grid(
             (FIGURE1_RATES, nets, SEEDS),
-            lambda rate, batch_norm, seed: dict(
-                batch_norm=batch_norm,
-                seed=seed,
-                rate=rate,
-                checkpoints=FIGURE1_STEPS,
-                bands=BAND_STEPS,
+            lambda rate, place, seed: dict(
+                place=place, seed=seed, rate=rate, checkpoints=FIGURE1_STEPS, bands=BAND_STEPS
             ),
             keep=("accuracy", "bands"),
         ),
         "map": grid(
             (nets, MAP_STDS, MAP_RATES, SEEDS),
-            lambda batch_norm, std, rate, seed: dict(
-                batch_norm=batch_norm, seed=seed, rate=rate, checkpoints=(MAP_STEPS,), std=std
+            lambda place, std, rate, seed: dict(
+                place=place, seed=seed, rate=rate, checkpoints=(MAP_STEPS,), std=std
             ),
             keep=("accuracy",),
+        ),
+        "curves": grid(
+            (tuple(ACTIVATIONS), nets, CURVE_RATES, SEEDS),
+            lambda activation, place, rate, seed: dict(
+                place=place,
+                seed=seed,
+                rate=rate,
+                checkpoints=CURVE_STEPS,
+                activation=activation,
+                std="he" if activation == "relu" else 0.1,
+            ),
+            keep=("accuracy", "finite"),
+        ),
+        "deep": grid(
+            (nets, DEEP_RATES, SEEDS),
+            lambda place, rate, seed: dict(
+                place=place, seed=seed, rate=rate, checkpoints=CURVE_STEPS, depth=6
+            ),
+            keep=("accuracy",),
+        ),
+        "dropout": grid(
+            (
+                tuple(zip(DROPOUT_EXAMPLES, DROPOUT_STEPS, strict=True)),
+                DROPOUT_RATES,
+                nets,
+                DROPOUTS,
+                DROPOUT_SEEDS,
+            ),
+            lambda size, rate, place, dropout, seed: dict(
+                place=place,
+                seed=seed,
+                rate=rate,
+                checkpoints=(size[1],),
+                examples=size[0],
+                dropout=dropout,
+            ),
+            keep=("accuracy", "fitted", "test_loss"),
+        ),
+        "place": grid(
+            (tuple(ACTIVATIONS), PLACES, PLACE_RATES, SEEDS),
+            lambda activation, place, rate, seed: dict(
+                place=place,
+                seed=seed,
+                rate=rate,
+                checkpoints=(250, 1000),
+                activation=activation,
+                std="he" if activation == "relu" else 0.1,
+            ),
+            keep=("accuracy", "finite"),
         ),
     }
 
@@ -137,6 +222,14 @@ def constants():
         "map_rates": MAP_RATES,
         "map_stds": MAP_STDS,
         "map_steps": MAP_STEPS,
+        "curves_rates": CURVE_RATES,
+        "curves_steps": CURVE_STEPS,
+        "deep_rates": DEEP_RATES,
+        "dropout_examples": DROPOUT_EXAMPLES,
+        "dropout_rates": DROPOUT_RATES,
+        "dropout_probabilities": DROPOUTS,
+        "place_names": PLACES,
+        "place_rates": PLACE_RATES,
     }
     return {name: np.array(values) for name, values in axes.items()}
 

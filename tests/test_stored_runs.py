@@ -46,11 +46,13 @@ def test_each_array_has_its_grid(runs, part):
 def test_the_curves_have_a_value_for_each_step(runs):
     assert runs["figure1_accuracy"].shape[-1] == len(runs["figure1_steps"])
     assert runs["figure1_bands"].shape[3:] == (len(runs["figure1_band_steps"]), 3, 100)
+    assert runs["curves_accuracy"].shape[-1] == len(runs["curves_steps"])
+    assert runs["deep_accuracy"].shape[-1] == len(runs["curves_steps"])
 
 
 def test_accuracies_are_shares(runs):
     for name in runs:
-        if name.endswith("accuracy"):
+        if name.endswith(("accuracy", "fitted")):
             assert runs[name].min() >= 0
             assert runs[name].max() <= 1
 
@@ -81,17 +83,17 @@ def test_a_short_run_repeats_the_stored_one(runs, net):
     np.testing.assert_allclose(short["bands"].astype(np.float64), bands, atol=0.05)
 
 
-@pytest.mark.parametrize("batch_norm", [False, True])
-def test_net_is_the_papers(batch_norm):
-    model = build.net(batch_norm, 0)
-    block = ["Linear", *["BatchNorm"] * batch_norm, "Sigmoid"]
-    assert [type(layer).__name__ for layer in model.layers] == 3 * block + ["Linear"]
-    weights = [model.layers[i].weight.shape for i in range(0, len(model.layers), len(block))]
-    assert weights == [(784, 100), (100, 100), (100, 100), (100, 10)]
+def test_net_places_the_layer():
+    def kinds(place):
+        return [type(layer).__name__ for layer in build.net(place, 0, depth=1).layers]
+
+    assert kinds("none") == ["Linear", "Sigmoid", "Linear"]
+    assert kinds("before") == ["Linear", "BatchNorm", "Sigmoid", "Linear"]
+    assert kinds("after") == ["Linear", "Sigmoid", "BatchNorm", "Linear"]
 
 
 def test_unit_percentiles_are_of_the_last_sigmoids_inputs():
-    model, digits = build.net(True, 0), as_features(mnist10k().x_test[:100])
+    model, digits = build.net("before", 0), as_features(mnist10k().x_test[:100])
     before = {name: array.copy() for name, array in model.parameters().items()}
     found = build.unit_percentiles(model, digits)
     hidden = model[:-2].train()(digits)  # everything before the last sigmoid
@@ -100,20 +102,26 @@ def test_unit_percentiles_are_of_the_last_sigmoids_inputs():
 
 
 def test_unit_percentiles_leave_running_statistics_alone():
-    model = build.net(True, 0)
+    model = build.net("before", 0)
     build.unit_percentiles(model, as_features(mnist10k().x_test[:100]))
     norms = [layer for layer in model.layers if isinstance(layer, bn.BatchNorm)]
     assert all((norm.running_mean == 0).all() for norm in norms)
 
 
 def test_measure_shapes_a_part(capsys):
-    def arguments(batch_norm, seed):
-        return {"batch_norm": batch_norm, "seed": seed, "rate": 0.1, "checkpoints": (0, 2)}
+    def arguments(place, seed):
+        return {"place": place, "seed": seed, "rate": 0.1, "checkpoints": (0, 2), "examples": 120}
 
-    part = build.grid(((False, True), (0, 1, 2)), arguments, keep=("accuracy",))
+    part = build.grid((("none", "before"), (0, 1, 2)), arguments, keep=("accuracy", "finite"))
     arrays = build.measure({"tiny": part})
     assert arrays["tiny_accuracy"].shape == (2, 3, 2)
+    assert arrays["tiny_finite"].all()
     assert "tiny: 6 runs" in capsys.readouterr().out
+
+
+def test_a_lost_run_is_marked():
+    lost = build.train("none", 0, 1e4, (0, 20), examples=120, activation="relu", std="he")
+    assert lost["finite"].tolist() == [True, False]
 
 
 def test_pack_is_an_npz_without_a_clock():

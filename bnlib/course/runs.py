@@ -29,8 +29,8 @@ def stored_runs():
     else:
         raise FileNotFoundError(
             f"{places[-1] / FILE_NAME} is missing. In the course's folder, run: "
-            f"git checkout -- data/{FILE_NAME} (or repeat the runs, which takes a quarter of "
-            "an hour: python data/build_figure1_runs.py)."
+            f"git checkout -- data/{FILE_NAME} (or repeat the runs, which takes half an "
+            "hour: python data/build_figure1_runs.py)."
         )
     with np.load(place / FILE_NAME, allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}

@@ -8,6 +8,7 @@ from bnlib.course.explorers.gamma_beta import GammaBeta
 from bnlib.course.explorers.half_precision import HalfPrecision
 from bnlib.course.explorers.layer_flow import LayerFlow
 from bnlib.course.explorers.layer_histograms import LayerHistograms
+from bnlib.course.explorers.learning_rates import LearningRates
 from bnlib.course.explorers.nudge import Nudge
 from bnlib.course.explorers.running_estimate import RunningEstimate
 
@@ -21,6 +22,7 @@ __all__ = [
     "HalfPrecision",
     "LayerFlow",
     "LayerHistograms",
+    "LearningRates",
     "Nudge",
     "RunningEstimate",
     "Slider",

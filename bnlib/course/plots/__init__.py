@@ -43,6 +43,12 @@ from bnlib.course.plots.mini_batch import (
     plot_spread_law,
 )
 from bnlib.course.plots.moving_target import plot_accuracy_map, plot_by_layer, plot_layer_drift
+from bnlib.course.plots.what_it_buys import (
+    plot_figure1,
+    plot_over_rates,
+    plot_shares,
+    plot_unit_bands,
+)
 
 __all__ = [
     "figure",
@@ -60,6 +66,7 @@ __all__ = [
     "plot_digits",
     "plot_eps",
     "plot_error_against_batch",
+    "plot_figure1",
     "plot_gains",
     "plot_gradient_error",
     "plot_half_precision",
@@ -68,10 +75,12 @@ __all__ = [
     "plot_jacobian",
     "plot_layer_drift",
     "plot_learned",
+    "plot_over_rates",
     "plot_paired_errors",
     "plot_percentile_bands",
     "plot_placements",
     "plot_rate_sweep",
+    "plot_shares",
     "plot_sigmoid_inputs",
     "plot_spectra",
     "plot_spread_law",
@@ -79,5 +88,6 @@ __all__ = [
     "plot_test_statistics",
     "plot_twins",
     "plot_two_gradients",
+    "plot_unit_bands",
     "plot_weight_scale",
 ]

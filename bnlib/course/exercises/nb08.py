@@ -1,0 +1,296 @@
+"""Exercises and quiz of notebook 08, what Batch Normalization buys."""
+
+import numpy as np
+
+from bnlib.course.exercises import FunctionExercise, PredictionExercise, ValueExercise, WrongTurn
+from bnlib.course.quiz import Question
+
+# ── 8.3 ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def standard_error(gains):
+    return gains.std(ddof=1) / np.sqrt(len(gains))
+
+
+def _gains(rng):
+    return (rng.normal(rng.uniform(0.5, 2.0), rng.uniform(0.5, 1.5), size=rng.integers(4, 8)),)
+
+
+# ── 8.4 ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def fair_gain(without, with_bn):
+    def at_its_best_rate(accuracy):
+        best = accuracy[:, :2].mean(axis=1).argmax()  # chosen on two seeds
+        return accuracy[best, 2:]  # measured on the others
+
+    return at_its_best_rate(with_bn) - at_its_best_rate(without)
+
+
+def _two_tables(rng):
+    """(rates, seeds): the rate that is best on two seeds is not the one that is best on all."""
+    rates, seeds = 6, 5
+    tables = []
+    for best in rng.permutation([1, 4]):
+        table = 0.6 + rng.uniform(0, 0.04, size=(rates, seeds))
+        table[best, :2] += 0.1
+        table[best - 1, 2:] += 0.2
+        tables.append(table)
+    return tuple(tables)
+
+
+def _chosen_on_all(without, with_bn):
+    def at_its_best_rate(accuracy):
+        return accuracy[accuracy.mean(axis=1).argmax(), 2:]
+
+    return at_its_best_rate(with_bn) - at_its_best_rate(without)
+
+
+def _measured_on_the_same(without, with_bn):
+    def at_its_best_rate(accuracy):
+        return accuracy[accuracy[:, :2].mean(axis=1).argmax(), :2]
+
+    return at_its_best_rate(with_bn) - at_its_best_rate(without)
+
+
+def _measured_on_all(without, with_bn):
+    def at_its_best_rate(accuracy):
+        return accuracy[accuracy[:, :2].mean(axis=1).argmax()]
+
+    return at_its_best_rate(with_bn) - at_its_best_rate(without)
+
+
+def _rate_of(chooser):
+    """Both nets at the rate that suits one of them: 0 the net without BN, 1 the one with it."""
+
+    def gain(without, with_bn):
+        best = (without, with_bn)[chooser][:, :2].mean(axis=1).argmax()
+        return (with_bn - without)[best, 2:]
+
+    return gain
+
+
+# ── 8.5 ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def seconds_gained():
+    return 7 / 1.4
+
+
+EXERCISES = [
+    PredictionExercise(
+        id="8.1",
+        title="Who ends ahead?",
+        choices=("with BN", "without", "neither"),
+        answer="neither",
+        hint="Both nets fit all 8,000 digits long before the end. What can still differ?",
+        wrong_turns=[
+            WrongTurn(
+                "as in the paper",
+                "with BN",
+                "So it was in the paper, on the full set of 60,000. Here both nets have learned "
+                "their 8,000 digits by heart well before the end, and learning sooner is no "
+                "advantage any more.",
+            ),
+            WrongTurn(
+                "the late one wins",
+                "without",
+                "At other rates, yes. At this one the order depends on the seed.",
+            ),
+        ],
+        praise="Less than a point apart, and which one leads depends on the seed.",
+        note="Both nets have learned their 8,000 digits by heart well before the end; learning "
+        "sooner is no advantage any more.",
+    ),
+    PredictionExercise(
+        id="8.2",
+        title="Which rate can it bear?",
+        low=0.1,
+        high=10_000.0,
+        factor=1.6,
+        hint="Recall from notebook 04: the weights before BN may be of any size.",
+        wrong_turns=[
+            WrongTurn(
+                "the same",
+                (0.5, 1.5),
+                "The cliff does move. Long weights shrink the gradient, and a large step makes "
+                "long weights: BN brakes by itself.",
+            ),
+            WrongTurn(
+                "less",
+                (0.1, 0.5),
+                "The other way: with BN long weights get short gradients, and that bears a larger "
+                "rate.",
+            ),
+            WrongTurn(
+                "anything goes",
+                (100.0, 10_000.0),
+                "The output layer has no BN behind it, nor have $\\gamma$ and $\\beta$. They "
+                "meet their cliff, only later.",
+            ),
+        ],
+        praise="The weights before BN brake by themselves; those after it do not.",
+        note="Long weights shrink the gradient, and a large step makes long weights: before BN "
+        "they brake by themselves. The output layer, $\\gamma$ and $\\beta$ do not.",
+    ),
+    FunctionExercise(
+        id="8.3",
+        title="How sure is the mean?",
+        solution=standard_error,
+        inputs=_gains,
+        hint=(
+            "In notebook 03 the mean of $m$ values spread by $\\sigma/\\sqrt{m}$. Here the values "
+            "are the seeds.",
+            "The seeds are a sample: estimate $\\sigma$ with $n - 1$, that is `ddof=1`.",
+        ),
+        praise="With six seeds the mean is two and a half times as sure as a single run.",
+        note="A mean gain of less than two standard errors is no news.",
+        wrong_turns=[
+            WrongTurn(
+                "divided by n",
+                lambda gains: gains.std() / np.sqrt(len(gains)),
+                "You divide by $n$ inside the deviation, which makes it too small for a sample as "
+                "small as this: `ddof=1`.",
+            ),
+            WrongTurn(
+                "the spread of the seeds",
+                lambda gains: gains.std(ddof=1),
+                "That is how far single seeds spread. Their *mean* spreads less: by what factor?",
+            ),
+            WrongTurn(
+                "no root",
+                lambda gains: gains.std(ddof=1) / len(gains),
+                "The variance of a mean falls as $1/n$, its deviation as $1/\\sqrt{n}$.",
+            ),
+            WrongTurn(
+                "the variance",
+                lambda gains: gains.var(ddof=1) / len(gains),
+                "That is the variance of the mean; take its root.",
+            ),
+            WrongTurn(
+                "the root of n - 1",
+                lambda gains: gains.std(ddof=1) / np.sqrt(len(gains) - 1),
+                "The $n - 1$ belongs inside the deviation, and you have it there. The mean is over "
+                "$n$ seeds.",
+            ),
+        ],
+    ),
+    FunctionExercise(
+        id="8.4",
+        title="A fair comparison",
+        solution=fair_gain,
+        inputs=_two_tables,
+        hint=(
+            "Two nets, so two rates to choose. Which columns may you look at when you choose?",
+            "`accuracy[:, :2].mean(axis=1).argmax()` is the row that is best on the first two "
+            "seeds.",
+        ),
+        praise="Each net at its own best rate, measured on seeds that had no say in the choice.",
+        note="The best of twelve rates is in part the luckiest. Fresh seeds take the luck out.",
+        wrong_turns=[
+            WrongTurn(
+                "chosen on all",
+                _chosen_on_all,
+                "You let all seeds choose the rate. Then the winner is in part the luckiest, and "
+                "you measure its luck: choose on the first two only.",
+            ),
+            WrongTurn(
+                "measured on the seeds that chose",
+                _measured_on_the_same,
+                "You measure on the two seeds that chose the rate. Their luck is in the number: "
+                "measure on the others.",
+            ),
+            WrongTurn(
+                "measured on all seeds",
+                _measured_on_all,
+                "The two seeds that chose are among those that you measure. Leave them out.",
+            ),
+            WrongTurn(
+                "both at BN's rate",
+                _rate_of(1),
+                "You compare both at the rate that suits the net *with* BN. The other may be tuned "
+                "as well.",
+            ),
+            WrongTurn(
+                "both at the other's rate",
+                _rate_of(0),
+                "You compare both at the rate that suits the net *without* BN. The other may be "
+                "tuned as well.",
+            ),
+            WrongTurn(
+                "turned round",
+                lambda without, with_bn: fair_gain(with_bn, without),
+                "The sign is turned round: positive should mean that BN gains.",
+            ),
+            WrongTurn(
+                "one number",
+                lambda without, with_bn: fair_gain(without, with_bn).mean(),
+                "You average over the seeds. Keep them: their spread says what the gain is worth.",
+            ),
+        ],
+    ),
+    ValueExercise(
+        id="8.5",
+        title="Steps are not seconds",
+        solution=seconds_gained,
+        rtol=0.01,
+        hint="How long does the net with BN take, if the other takes 7 hours?",
+        praise="A seventh of the steps at 1.4 times the price: a fifth of the time.",
+        wrong_turns=[
+            WrongTurn("multiplied", 9.8, "A dearer step makes BN slower, not faster: divide."),
+            WrongTurn("steps only", 7.0, "Those are steps. Each of them takes 1.4 times as long."),
+            WrongTurn(
+                "upside down",
+                1.4 / 7,
+                "That is its share of the time: how many times is it faster?",
+            ),
+            WrongTurn("subtracted", 5.6, "Factors are divided, not subtracted."),
+        ],
+    ),
+]
+
+QUIZ = [
+    Question(
+        "Two nets at the same learning rate: the one with BN is far ahead. What follows?",
+        {
+            "BN trains faster": "At that rate. The other net may have a better one.",
+            "Nothing yet: compare each at its own best rate": "Yes. Choose each rate on the mean "
+            "over several seeds.",
+            "The rate is too small for BN": "It may be too small for the net without.",
+        },
+        correct=1,
+    ),
+    Question(
+        "Why does a net with BN stand a learning rate at which the other learns nothing?",
+        {
+            "BN makes gradients smaller": "Not as such. Only those of long weights.",
+            "Long weights before BN get small gradients, so a step too large brakes the next": "Yes"
+            ": $\\mathrm{BN}(aWu) = \\mathrm{BN}(Wu)$, and the gradient is divided by $a$ (section "
+            "3.3 of the paper).",
+            "Its inputs never change": "They do: $\\gamma$ and $\\beta$ are learned.",
+        },
+        correct=1,
+    ),
+    Question(
+        "In our Dropout test BN did not raise the accuracy. What may we say?",
+        {
+            "BN does not regularize": "We saw one small net on 500 digits. That is no proof for "
+            "all nets.",
+            "The effect is not to be seen in this net, at this size": "Yes, and that is the whole "
+            "statement.",
+            "The paper is wrong": "It speaks of a net with millions of weights and pictures.",
+        },
+        correct=1,
+    ),
+    Question(
+        "What does BN keep fixed in a layer's inputs during training?",
+        {
+            "Mean and variance: 0 and 1": "Of $\\hat{x}$, yes. The sigmoid sees $\\gamma\\hat{x} + "
+            "\\beta$, and those are learned.",
+            "Nothing: it only moves them": "The weights below cannot move them any more.",
+            "Mean $\\beta$ and deviation $\\gamma$, whatever the weights below do": "Yes: two "
+            "numbers per unit decide, and they move slowly.",
+        },
+        correct=2,
+    ),
+]
