@@ -55,14 +55,14 @@ EXERCISES = [
             WrongTurn(
                 "it has seen plenty",
                 (0.35, 1.0),
-                "6,000 digits would be plenty for a net without hidden layers. Here the steps go "
+                "6,000 digits would be plenty for a net with one hidden layer. Here the steps go "
                 "somewhere else first: read on to see where.",
             ),
             WrongTurn(
                 "worse than guessing",
                 (0.0, 0.05),
-                "Worse than guessing would need knowledge, too: to avoid the right answer one has "
-                "to know it.",
+                "Giving the rarest digit every time gets 0.077. To do worse one has to know the "
+                "right answer, and avoid it.",
             ),
         ],
         praise="After a hundred steps it has hardly begun.",
@@ -78,8 +78,9 @@ EXERCISES = [
             WrongTurn(
                 "a moving target must hurt",
                 "worse",
-                "It would be, had the hidden layers moved at random. They followed gradients that "
-                "came down through the output layer, to where that layer could use them.",
+                "The hidden layers followed gradients that came down through the output layers of "
+                "steps 200 to 500. Those differ from this one, but not so much that it could not "
+                "read most of what they made.",
             ),
             WrongTurn(
                 "nothing changes",
@@ -88,9 +89,10 @@ EXERCISES = [
                 "output layer can read most of it.",
             ),
         ],
-        praise="The gradients that moved the hidden layers came down through this output layer.",
-        note="The hidden layers followed gradients that came down through the output layer, so "
-        "they moved to where it could use them.",
+        praise="The gradients that moved the hidden layers came down through output layers much "
+        "like this one.",
+        note="The hidden layers followed gradients that came down through output layers much like "
+        "this one, so it can read most of what they made.",
     ),
     FunctionExercise(
         id="1.3",
@@ -129,10 +131,10 @@ EXERCISES = [
                 "You keep one share per unit. Average over the units of a layer, too.",
             ),
             WrongTurn(
-                "of z",
+                "none found",
                 lambda inputs: np.array([(np.abs(_sigmoid(x)) > 4).mean() for x in inputs]),
-                "You ask whether $z = g(x)$ is beyond 4, and $z$ never leaves 0 to 1. The input "
-                "$x$ is what counts.",
+                "You find no saturated unit at all. Compare every number of $x$ itself with 4: not "
+                "$z = g(x)$, which never leaves 0 to 1, nor an average.",
             ),
         ],
     ),
@@ -165,6 +167,17 @@ EXERCISES = [
                 "That is right when every $u$ is 1. Larger numbers spread $x$ further.",
             ),
             WrongTurn(
+                "n times one term",
+                lambda u, s: s * len(u),
+                "You multiply one term's spread by their number. Independent signs partly cancel, "
+                "so a sum of $n$ terms grows with $\\sqrt{n}$ only.",
+            ),
+            WrongTurn(
+                "the spread of u",
+                lambda u, s: s * u.std(),
+                "The numbers $u$ are given. Their size counts, not how much they differ.",
+            ),
+            WrongTurn(
                 "u not squared",
                 lambda u, s: s * np.sqrt(u.sum()),
                 "Scaling a number by $u$ scales its variance by $u^2$, not by $u$.",
@@ -183,7 +196,7 @@ EXERCISES = [
         solution=best_factor,
         rtol=0.02,
         hint="How steep is a sigmoid at best? And how often does the error meet one?",
-        praise="One in 4,096: six layers are enough to silence an error.",
+        praise="One in 4,096: six layers silence an error, unless the weights make up for it.",
         wrong_turns=[
             WrongTurn(
                 "value instead of slope",
@@ -200,6 +213,7 @@ EXERCISES = [
                 4.0**6,
                 "You give how many times smaller it becomes. As a factor it is the inverse.",
             ),
+            WrongTurn("one sigmoid", 1 / 4, "That is one sigmoid; there are six."),
             WrongTurn("five layers", (1 / 4) ** 5, "Count again: there are six sigmoids."),
         ],
     ),
@@ -212,7 +226,7 @@ QUIZ = [
             "A lot: it is far from 0": "How far it should move is one thing; its slope is nearly "
             "0, so hardly any error passes.",
             "Almost nothing": "Yes. The gradient carries the slope as a factor, 0.0003 here.",
-            "Nothing at all": "The slope is small, not zero. It will take thousands of steps.",
+            "Nothing at all": "The slope is small, not zero: it moves, but hardly.",
         },
         correct=1,
     ),
@@ -221,10 +235,10 @@ QUIZ = [
         {
             "Training and test digits come from different writers": "That is a covariate shift of "
             "the *data*. Internal means: inside the net.",
-            "The distribution of a layer's inputs changes because the weights below change": "Yes, "
-            "and we measured it: tens of widths within a hundred steps.",
+            "The distribution of what a layer is given changes, because weights below do": "Yes: "
+            "what layer 3 gave the outputs moved by some fifty widths within a hundred steps.",
             "The output layer gets worse when the hidden layers learn": "That was the suspected "
-            "harm. In our test it got better.",
+            "harm. In our test an old output layer got better.",
         },
         correct=1,
     ),
@@ -233,17 +247,18 @@ QUIZ = [
         {
             "The same for every digit": "Yes: each layer keeps a small fraction of what differs.",
             "Zeros and ones": "That happens with large weights, where sigmoids saturate.",
-            "The digits, only smaller": "If they were only smaller, a larger rate would help. They "
-            "are smaller than rounding errors of the common part.",
+            "The digits, only smaller": "That would be little help: what is left of them is less "
+            "than a number of 32 bits can hold beside one half.",
         },
         correct=0,
     ),
     Question(
-        "On the map, the best learning rate for this net is 3. What happens at 10?",
+        "On the map, the highest learning rate that works is 3. What happens at 10?",
         {
-            "It learns a little faster, and less well": "No cell of that column learns anything.",
-            "Nothing is learned, with any of the seven scales": "Yes. The best rate stands next to "
-            "the cliff.",
+            "It learns a little faster, and less well": "Of 21 runs one gets to 0.32, and the "
+            "others learn nothing.",
+            "Next to nothing is learned, with any of the seven scales": "Yes. The highest rate "
+            "that works stands next to the cliff.",
             "It depends on the first weights": "In the columns to the left it does. Here none of "
             "the seven works.",
         },

@@ -31,9 +31,9 @@ class LayerHistograms(Explorer):
 
     def __init__(self, digits, **values):
         rng = np.random.default_rng(1)
-        digits = np.asarray(digits, np.float32)
+        digits = np.asarray(digits, np.float64)  # what fades sinks below float32's rounding
         widths = [digits.shape[1]] + [100] * DEEPEST
-        weights = [rng.standard_normal(shape).astype(np.float32) for shape in pairwise(widths)]
+        weights = [rng.standard_normal(shape) for shape in pairwise(widths)]
         self.first, self.weights = digits @ weights[0], weights[1:]  # scaled by std when drawn
         self.controls = (
             Slider("std", "standard deviation of the weights", values=STDS, value=0.1),
@@ -56,12 +56,17 @@ class LayerHistograms(Explorer):
             bars.append(ax.stairs(np.zeros(40), EDGES, fill=True, color=COLORS["sky"]))
             ax.set(xlim=(-0.03, 1.03), ylim=(0, 1.05), yticks=[])
             ax.set_title(f"layer {layer + 1}", fontsize=13, loc="center", weight="normal")
-            ax.set_xticks([0, 0.5, 1], ["0", "", "1"])
+            ax.set_xticks([0, 1], ["0", "1"] if layer == 0 else ["", ""])
             ax.grid(False)
         below = fig.add_subplot(grid[1, :])
         style = {"linewidth": 2.2, "markersize": 9}
         (spread,) = below.semilogy(
-            [1], [1], "o-", color=COLORS["blue"], label="z differs between digits by", **style
+            [1],
+            [1],
+            "o-",
+            color=COLORS["blue"],
+            label="spread of z between digits (standard deviation)",
+            **style,
         )
         (slope,) = below.semilogy(
             [1], [1], "s--", color=COLORS["vermillion"], label="slope dz/dx (at most 1/4)", **style
@@ -81,8 +86,8 @@ class LayerHistograms(Explorer):
                 bins = np.minimum((outputs[layer].ravel() * 40).astype(np.intp), 39)
                 heights = np.bincount(bins, minlength=40)
             art.bars[layer].set_data(heights / max(heights.max(), 1))
-        spread = [np.median(z.std(axis=0, dtype=np.float64)) for z in outputs]
-        slope = [(z * (1 - z)).mean(dtype=np.float64) for z in outputs]
+        spread = [np.median(z.std(axis=0)) for z in outputs]
+        slope = [(z * (1 - z)).mean() for z in outputs]
         layers = np.arange(1, depth + 1)
         art.spread.set_data(layers, np.maximum(spread, 1.3 * FLOOR))
         art.slope.set_data(layers, np.maximum(slope, 1.3 * FLOOR))
