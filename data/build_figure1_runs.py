@@ -51,6 +51,9 @@ MAP_STEPS = 1000
 CURVE_RATES = (0.01, 0.03, 0.1, 0.3, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0, 50.0)
 CURVE_STEPS = (0, 25, 50, 75, *range(100, 500, 50), *range(500, 1000, 100), *range(1000, 3001, 250))
 
+# The same with weights that suit the net without Batch Normalization better.
+LARGER_STD = 0.3
+
 # Six hidden layers instead of three.
 DEEP_RATES = (0.1, 0.3, 1.0, 3.0, 10.0)
 
@@ -167,6 +170,13 @@ def parts():
             ),
             keep=("accuracy", "finite"),
         ),
+        "larger": grid(
+            (nets, CURVE_RATES, SEEDS),
+            lambda place, rate, seed: dict(
+                place=place, seed=seed, rate=rate, checkpoints=CURVE_STEPS, std=LARGER_STD
+            ),
+            keep=("accuracy",),
+        ),
         "deep": grid(
             (nets, DEEP_RATES, SEEDS),
             lambda place, rate, seed: dict(
@@ -224,6 +234,7 @@ def constants():
         "map_steps": MAP_STEPS,
         "curves_rates": CURVE_RATES,
         "curves_steps": CURVE_STEPS,
+        "larger_std": LARGER_STD,
         "deep_rates": DEEP_RATES,
         "dropout_examples": DROPOUT_EXAMPLES,
         "dropout_rates": DROPOUT_RATES,

@@ -28,13 +28,16 @@ def fair_gain(without, with_bn):
 
 
 def _two_tables(rng):
-    """(rates, seeds): the rate that is best on two seeds is not the one that is best on all."""
+    """(rates, seeds): four choices of a net's rate, by the first two seeds, by the others, by all
+    of them, and by the gain over the other net, give four different rates."""
     rates, seeds = 6, 5
     tables = []
-    for best in rng.permutation([1, 4]):
-        table = 0.6 + rng.uniform(0, 0.04, size=(rates, seeds))
+    for best, best_of_other in rng.permutation([[1, 4], [4, 1]]):
+        table = 0.6 + rng.uniform(0, 0.004, size=(rates, seeds))
         table[best, :2] += 0.1
+        table[best_of_other, :2] += 0.05
         table[best - 1, 2:] += 0.2
+        table[best + 1] += [0.09, 0.09, 0.18, 0.18, 0.18]
         tables.append(table)
     return tuple(tables)
 
@@ -44,6 +47,18 @@ def _chosen_on_all(without, with_bn):
         return accuracy[accuracy.mean(axis=1).argmax(), 2:]
 
     return at_its_best_rate(with_bn) - at_its_best_rate(without)
+
+
+def _chosen_on_the_others(without, with_bn):
+    def at_its_best_rate(accuracy):
+        return accuracy[accuracy[:, 2:].mean(axis=1).argmax(), 2:]
+
+    return at_its_best_rate(with_bn) - at_its_best_rate(without)
+
+
+def _largest_gain(without, with_bn):
+    gain = with_bn - without
+    return gain[gain[:, :2].mean(axis=1).argmax(), 2:]
 
 
 def _measured_on_the_same(without, with_bn):
@@ -81,40 +96,40 @@ EXERCISES = [
     PredictionExercise(
         id="8.1",
         title="Who ends ahead?",
-        choices=("with BN", "without", "neither"),
+        choices=("with BN", "without BN", "neither"),
         answer="neither",
-        hint="Both nets fit all 8,000 digits long before the end. What can still differ?",
+        hint="Both nets know their 8,000 digits by heart before the end. What can still differ?",
         wrong_turns=[
             WrongTurn(
                 "as in the paper",
                 "with BN",
-                "So it was in the paper, on the full set of 60,000. Here both nets have learned "
-                "their 8,000 digits by heart well before the end, and learning sooner is no "
-                "advantage any more.",
+                "So it was in the paper, on the full set of 60,000. With 8,000 digits both nets "
+                "have time to learn them by heart, and learning sooner is probably no advantage "
+                "any more.",
             ),
             WrongTurn(
                 "the late one wins",
-                "without",
-                "At other rates, yes. At this one the order depends on the seed.",
+                "without BN",
+                "At a rate of 1, yes. At this one the order depends on the seed.",
             ),
         ],
         praise="Less than a point apart, and which one leads depends on the seed.",
-        note="Both nets have learned their 8,000 digits by heart well before the end; learning "
-        "sooner is no advantage any more.",
+        note="Both nets have time to learn their 8,000 digits by heart; learning sooner is "
+        "probably no advantage any more.",
     ),
     PredictionExercise(
         id="8.2",
         title="Which rate can it bear?",
         low=0.1,
         high=10_000.0,
-        factor=1.6,
+        factor=2.1,
         hint="Recall from notebook 04: the weights before BN may be of any size.",
         wrong_turns=[
             WrongTurn(
                 "the same",
                 (0.5, 1.5),
                 "The cliff does move. Long weights shrink the gradient, and a large step makes "
-                "long weights: BN brakes by itself.",
+                "long weights: with BN, the step brakes by itself.",
             ),
             WrongTurn(
                 "less",
@@ -123,15 +138,19 @@ EXERCISES = [
                 "rate.",
             ),
             WrongTurn(
+                "too far",
+                (13.0, 100.0),
+                "A little too far: the weights before BN would bear it, the output layer does not.",
+            ),
+            WrongTurn(
                 "anything goes",
                 (100.0, 10_000.0),
-                "The output layer has no BN behind it, nor have $\\gamma$ and $\\beta$. They "
+                "The output layer has no BN after it, nor have $\\gamma$ and $\\beta$. They "
                 "meet their cliff, only later.",
             ),
         ],
-        praise="The weights before BN brake by themselves; those after it do not.",
-        note="Long weights shrink the gradient, and a large step makes long weights: before BN "
-        "they brake by themselves. The output layer, $\\gamma$ and $\\beta$ do not.",
+        praise="Between three and ten, as far as the rates tried can tell.",
+        note="The rates tried are coarse: it lies between three and ten.",
     ),
     FunctionExercise(
         id="8.3",
@@ -206,6 +225,18 @@ EXERCISES = [
                 "The two seeds that chose are among those that you measure. Leave them out.",
             ),
             WrongTurn(
+                "chosen on the others",
+                _chosen_on_the_others,
+                "You let the *other* seeds choose. Those are for measuring: choose on the first "
+                "two.",
+            ),
+            WrongTurn(
+                "one rate, by the gain",
+                _largest_gain,
+                "You chose one rate for both nets, by the gain. Choose one for each net, by its "
+                "own accuracy.",
+            ),
+            WrongTurn(
                 "both at BN's rate",
                 _rate_of(1),
                 "You compare both at the rate that suits the net *with* BN. The other may be tuned "
@@ -272,12 +303,11 @@ QUIZ = [
         correct=1,
     ),
     Question(
-        "In our Dropout test BN did not raise the accuracy. What may we say?",
+        "In our Dropout test BN gained less than two standard errors. What may we say?",
         {
-            "BN does not regularize": "We saw one small net on 500 digits. That is no proof for "
-            "all nets.",
-            "The effect is not to be seen in this net, at this size": "Yes, and that is the whole "
-            "statement.",
+            "BN does not regularize": "It was ahead on average, and one small net on 500 digits "
+            "proves nothing for all nets.",
+            "Six seeds of this net cannot tell": "Yes, and that is the whole statement.",
             "The paper is wrong": "It speaks of a net with millions of weights and pictures.",
         },
         correct=1,

@@ -70,13 +70,15 @@ def plot_by_layer(curves, *, ylabel, layers=None, ax=None, title=None):
     return ax
 
 
-def plot_accuracy_map(accuracy, *, rates, stds, good=0.85, other=None, ax=None, title=None):
+def plot_accuracy_map(
+    accuracy, *, rates, stds, good=0.85, other=None, color="vermillion", ax=None, title=None
+):
     """Test accuracy for each learning rate and scale of the first weights; good cells are framed.
 
     accuracy  (S, R) shares 0..1, one row per standard deviation, one column per learning rate
     rates     (R,) learning rates, rising
     stds      (S,) standard deviations of the weights at the start, rising; drawn upwards
-    good      cells at least this accurate get a frame
+    good      cells at least this accurate get a frame, of the colour that is named
     other     (S, R) another net's accuracies, whose good cells get a dashed frame, or None
     """
     accuracy = np.asarray(accuracy, float)
@@ -94,9 +96,15 @@ def plot_accuracy_map(accuracy, *, rates, stds, good=0.85, other=None, ax=None, 
             color="white" if value < 0.55 else "black",
             weight="bold" if value >= good else "normal",
         )
-    _frame(ax, accuracy >= good, color=COLORS["vermillion"], linestyle="-", linewidth=4)
+    _frame(ax, accuracy >= good, color=COLORS[color], linestyle="-", linewidth=4)
     if other is not None:
-        _frame(ax, np.asarray(other) >= good, color="black", linestyle=(0, (2, 1)), linewidth=3)
+        _frame(
+            ax,
+            np.asarray(other) >= good,
+            color=COLORS["vermillion"],
+            linestyle=(0, (2, 1)),
+            linewidth=4,
+        )
     ax.set_xticks(range(len(rates)), [f"{rate:g}" for rate in rates])
     ax.set_yticks(range(len(stds)), [f"{std:g}" for std in stds])
     ax.set(xlabel="learning rate", ylabel="standard deviation\nof the weights at the start")

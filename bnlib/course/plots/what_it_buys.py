@@ -1,6 +1,9 @@
 """Plots of notebook 08: the same net with and without Batch Normalization."""
 
+import copy
+
 import numpy as np
+from matplotlib.lines import Line2D
 
 from bnlib.course.plots.general import figure
 from bnlib.course.style import COLORS, LINESTYLES, MARKERS
@@ -19,7 +22,7 @@ def plot_figure1(steps, accuracy, *, live=None, title=None):
     Left, the first 3,000 steps on a logarithmic axis; right, all of them, cut at 0.9. A line is
     the median over the seeds, its band reaches from the worst to the best. Returns the Axes.
     """
-    fig, (left, right) = figure(1, 2, size=(9.8, 4.3), width_ratios=[1, 1.15])
+    fig, (left, right) = figure(1, 2, size=(9.4, 4.2), width_ratios=[1, 1.15])
     for i, (label, color) in enumerate(NETS.items()):
         low, middle, high = np.percentile(accuracy[i], (0, 50, 100), axis=0)
         for ax in (left, right):
@@ -32,14 +35,18 @@ def plot_figure1(steps, accuracy, *, live=None, title=None):
                 color=COLORS[color],
                 marker=MARKERS[i],
                 linestyle="none",
-                label="run here" if i else "_",
+                label="_",
             )
     left.set_xscale("log")
     left.set(xlim=(50, 3000), ylim=(0, 1), xlabel="training step", title="the first 3,000")
     left.set_xticks([50, 100, 300, 1000, 3000], ["50", "100", "300", "1,000", "3,000"])
     left.minorticks_off()
     left.set_ylabel("share of test digits right")
-    left.legend(loc="lower right", fontsize=12)
+    handles, labels = left.get_legend_handles_labels()
+    if live is not None:
+        handles.append(Line2D([], [], color="#666666", marker="D", linestyle="none"))
+        labels.append("marks: run here, one seed")
+    fig.legend(handles, labels, loc="outside lower center", ncols=3)
     right.set(xlim=(0, steps[-1]), ylim=(0.9, 0.96), xlabel="training step")
     right.set_title(f"all {steps[-1]:,}, from 0.90 up")
     right.set_xticks([0, 25_000, 50_000], ["0", "25,000", "50,000"])
@@ -79,14 +86,25 @@ def plot_unit_bands(steps, bands, *, title=None):
             alpha=0.3,
             linewidth=0,
             zorder=2,
-            label="15th to 85th percentile\nof the typical unit",
+            label="15th to 85th percentile, typical unit",
         )
-        ax.plot(steps, middle, color=COLORS[color], linestyle="-", zorder=3, label="its median")
+        ax.plot(
+            steps,
+            middle,
+            color=COLORS[color],
+            linestyle="-",
+            zorder=3,
+            label="middle of all medians",
+        )
         ax.set(xlabel="training step", title=label)
         ax.set_xticks([0, steps[-1] // 2, steps[-1]])
         ax.xaxis.set_major_formatter("{x:,.0f}")
     axes[0].set_ylabel("x, input of the last sigmoids")
-    axes[1].legend(loc="upper left", fontsize=12)
+    handles, labels = axes[0].get_legend_handles_labels()
+    for i, handle in enumerate(handles[1:], 1):  # the same for both nets, so in neither's colour
+        handles[i] = copy.copy(handle)
+        handles[i].set_color("#666666")
+    fig.legend(handles, labels, loc="outside lower center", ncols=3)
     if title:
         fig.suptitle(title, x=0.01, ha="left", weight="bold")
     return axes
@@ -101,7 +119,7 @@ def plot_over_rates(rates, panels, *, ylabel, log=False, ylim=None, title=None):
 
     A line joins the medians over the seeds, and breaks where a seed has no value. Returns the Axes.
     """
-    fig, axes = figure(1, len(panels), size=(max(7.0, 5.1 * len(panels)), 4.5), sharey=True)
+    fig, axes = figure(1, len(panels), size=(9.8 if len(panels) > 1 else 6.5, 4.4), sharey=True)
     axes = np.atleast_1d(axes)
     for ax, (name, results) in zip(axes, panels.items(), strict=True):
         for i, (label, values) in enumerate(results.items()):
@@ -120,7 +138,7 @@ def plot_over_rates(rates, panels, *, ylabel, log=False, ylim=None, title=None):
         ax.set_xscale("log")
         ax.set_xticks(*_decades(rates))
         ax.minorticks_off()
-        ax.set(xlabel="learning rate", title=name)
+        ax.set(xlabel="learning rate", xlim=(rates[0] / 1.4, rates[-1] * 1.4), title=name)
         if log:
             ax.set_yscale("log")
             ax.yaxis.set_major_formatter("{x:,.0f}")
@@ -142,17 +160,17 @@ def _decades(rates):
 def plot_shares(groups, *, xlabel="share of test digits right", ax=None, title=None):
     """Results of several nets, one mark per seed and a bar at their mean.
 
-    groups  dict label -> (seeds,) values, drawn from top to bottom; labels that contain "with BN"
-            or begin with "BN" are blue dots, the others vermillion squares
+    groups  dict label -> (seeds,) values, drawn from top to bottom; rows whose label begins with
+            "BN" are blue squares, the others vermillion dots
     """
     ax = figure(size=(9.0, 0.55 * len(groups) + 1.3))[1] if ax is None else ax
     for row, (label, values) in enumerate(groups.items()):
-        normed = "with BN" in label or label.startswith("BN")
+        normed = label.startswith("BN")
         ax.plot(np.mean(values), row, "|", markersize=26, markeredgewidth=2.5, color="#444444")
         ax.plot(
             values,
             np.full(len(values), row),
-            marker="o" if normed else "s",
+            marker=MARKERS[normed],
             linestyle="none",
             color=COLORS["blue" if normed else "vermillion"],
             alpha=0.75,
