@@ -84,9 +84,9 @@ EXERCISES = [
         title="Before or after?",
         choices=("before", "after", "about equal"),
         hint="The paper argues for *before*. An argument is not a measurement.",
-        note="At this size, with ReLU, the two lie within the spread of the seeds; both learn "
+        note="At this size, with ReLU, the two are less than a point apart on average; both learn "
         "sooner than none.",
-        praise="Within the spread of the seeds; both learn sooner than none.",
+        praise="Less than a point apart on average; both learn sooner than none.",
         wrong_turns=[
             WrongTurn(
                 "before",
