@@ -8,12 +8,15 @@ from bnlib.course.quiz import Question
 # ── 8.3 ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-def standard_error(gains):
-    return gains.std(ddof=1) / np.sqrt(len(gains))
+def seeds_needed(gains):
+    # The mean exceeds 2·std/√n as soon as n > (2·std/mean)².
+    return int((2 * gains.std(ddof=1) / gains.mean()) ** 2) + 1
 
 
 def _gains(rng):
-    return (rng.normal(rng.uniform(0.5, 2.0), rng.uniform(0.5, 1.5), size=rng.integers(4, 8)),)
+    """Some gains whose mean is small beside their spread: from about 10 to 100 seeds are needed."""
+    gains = rng.normal(size=rng.integers(4, 8))
+    return ((gains - gains.mean()) / gains.std() + rng.uniform(0.25, 0.6),)
 
 
 # ── 8.4 ─────────────────────────────────────────────────────────────────────────────────────────
@@ -104,8 +107,8 @@ EXERCISES = [
                 "as in the paper",
                 "with BN",
                 "So it was in the paper, on the full set of 60,000. With 8,000 digits both nets "
-                "have time to learn them by heart, and learning sooner is probably no advantage "
-                "any more.",
+                "have time to learn them by heart, and having learned sooner probably no "
+                "longer helps.",
             ),
             WrongTurn(
                 "the late one wins",
@@ -114,8 +117,8 @@ EXERCISES = [
             ),
         ],
         praise="Less than a point apart, and which one leads depends on the seed.",
-        note="Both nets have time to learn their 8,000 digits by heart; learning sooner is "
-        "probably no advantage any more.",
+        note="Both nets have time to learn their 8,000 digits by heart; having learned sooner "
+        "probably no longer helps.",
     ),
     PredictionExercise(
         id="8.2",
@@ -154,43 +157,54 @@ EXERCISES = [
     ),
     FunctionExercise(
         id="8.3",
-        title="How sure is the mean?",
-        solution=standard_error,
+        title="How many seeds?",
+        solution=seeds_needed,
         inputs=_gains,
         hint=(
-            "In notebook 03 the mean of $m$ values spread by $\\sigma/\\sqrt{m}$. Here the values "
-            "are the seeds.",
-            "The seeds are a sample: estimate $\\sigma$ with $n - 1$, that is `ddof=1`.",
+            "Write down the condition: mean > 2 · standard error. Where does $n$ stand in it?",
+            "Solve for $n$: it must be greater than $(2\\,\\mathrm{std}/\\mathrm{mean})^2$. Which "
+            "is the first whole number beyond that?",
         ),
-        praise="With six seeds the mean is two and a half times as sure as a single run.",
-        note="A mean gain of less than two standard errors is no news.",
+        praise="To halve an error takes four times as many seeds. So small gains are dear.",
         wrong_turns=[
             WrongTurn(
-                "divided by n",
-                lambda gains: gains.std() / np.sqrt(len(gains)),
-                "You divide by $n$ inside the deviation, which makes it too small for a sample as "
-                "small as this: `ddof=1`.",
+                "one standard error",
+                lambda gains: int((gains.std(ddof=1) / gains.mean()) ** 2) + 1,
+                "Those are enough for *one* standard error; two are asked for.",
             ),
             WrongTurn(
-                "the spread of the seeds",
-                lambda gains: gains.std(ddof=1),
-                "That is how far single seeds spread. Their *mean* spreads less: by what factor?",
+                "not squared",
+                lambda gains: int(2 * gains.std(ddof=1) / gains.mean()) + 1,
+                "The error falls as $1/\\sqrt{n}$, so the number of seeds grows with the *square*.",
             ),
             WrongTurn(
-                "no root",
-                lambda gains: gains.std(ddof=1) / len(gains),
-                "The variance of a mean falls as $1/n$, its deviation as $1/\\sqrt{n}$.",
+                "the factor not squared",
+                lambda gains: int(2 * (gains.std(ddof=1) / gains.mean()) ** 2) + 1,
+                "The 2 is inside the square as well: two standard errors take four times as many "
+                "seeds as one.",
             ),
             WrongTurn(
-                "the variance",
-                lambda gains: gains.var(ddof=1) / len(gains),
-                "That is the variance of the mean; take its root.",
+                "rounded down",
+                lambda gains: int((2 * gains.std(ddof=1) / gains.mean()) ** 2),
+                "With so many the mean is not yet *more* than two standard errors: one seed more.",
             ),
             WrongTurn(
-                "the root of n - 1",
-                lambda gains: gains.std(ddof=1) / np.sqrt(len(gains) - 1),
-                "The $n - 1$ belongs inside the deviation, and you have it there. The mean is over "
-                "$n$ seeds.",
+                "not whole",
+                lambda gains: (2 * gains.std(ddof=1) / gains.mean()) ** 2,
+                "That is the bound. Seeds come in whole numbers: the first one beyond it.",
+            ),
+            WrongTurn(
+                "seeds still to run",
+                lambda gains: int((2 * gains.std(ddof=1) / gains.mean()) ** 2) + 1 - len(gains),
+                "You subtract the seeds that you have. The number of all is asked for.",
+            ),
+            WrongTurn(
+                "the error as it is now",
+                lambda gains: (
+                    int((2 * gains.std(ddof=1) / np.sqrt(len(gains)) / gains.mean()) ** 2) + 1
+                ),
+                "You divide by $\\sqrt n$ of the seeds that you have. The $n$ to be found stands "
+                "there.",
             ),
         ],
     ),
@@ -303,7 +317,8 @@ QUIZ = [
         correct=1,
     ),
     Question(
-        "In our Dropout test BN gained less than two standard errors. What may we say?",
+        "In our Dropout test BN gained less than two standard errors in accuracy. What may we say "
+        "of the accuracy?",
         {
             "BN does not regularize": "It was ahead on average, and one small net on 500 digits "
             "proves nothing for all nets.",
@@ -313,13 +328,13 @@ QUIZ = [
         correct=1,
     ),
     Question(
-        "What does BN keep fixed in a layer's inputs during training?",
+        "With BN before it, what are mean and deviation of a sigmoid's input over a batch?",
         {
-            "Mean and variance: 0 and 1": "Of $\\hat{x}$, yes. The sigmoid sees $\\gamma\\hat{x} + "
-            "\\beta$, and those are learned.",
-            "Nothing: it only moves them": "The weights below cannot move them any more.",
-            "Mean $\\beta$ and deviation $\\gamma$, whatever the weights below do": "Yes: two "
-            "numbers per unit decide, and they move slowly.",
+            "0 and 1": "Of $\\hat{x}$, yes. The sigmoid sees $\\gamma\\hat{x} + \\beta$, and those "
+            "are learned.",
+            "Whatever the weights below make them": "Those cannot move them any more.",
+            "$\\beta$ and $|\\gamma|$, whatever the weights below do": "Yes: two numbers per unit "
+            "decide, and they move slowly.",
         },
         correct=2,
     ),

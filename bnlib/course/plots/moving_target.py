@@ -82,7 +82,7 @@ def plot_accuracy_map(
     other     (S, R) another net's accuracies, whose good cells get a dashed frame, or None
     """
     accuracy = np.asarray(accuracy, float)
-    ax = figure(size=(8.2, 4.8))[1] if ax is None else ax
+    ax = figure(size=(7.8, 4.5))[1] if ax is None else ax
     ax.imshow(accuracy, cmap="cividis", vmin=0, vmax=1, aspect="auto", origin="lower")
     for s, r in np.ndindex(accuracy.shape):
         value = accuracy[s, r]
