@@ -39,16 +39,22 @@ def values_per_channel(x):
 
 def channel_sum(x, dtype=None):
     """Σ over everything but the channels: (N, C, ...) -> (C,)."""
-    return x.sum(_batch_axes(x), dtype=dtype)
+    return x.sum(batch_axes(x), dtype=dtype)
 
 
 def channel_mean(x, dtype=None):
     """channel_sum / m."""
-    return x.mean(_batch_axes(x), dtype=dtype)
+    return x.mean(batch_axes(x), dtype=dtype)
 
 
-def _batch_axes(x):
+def batch_axes(x):
+    """Every axis but the channels."""
     return 0 if x.dim() == 2 else [0, *range(2, x.dim())]
+
+
+def first_value(x):
+    """One value of each channel, to line up with the channels of x."""
+    return x[0] if x.dim() == 2 else x[(slice(1), slice(None), *[slice(1)] * (x.dim() - 2))]
 
 
 def memory_format(x):
@@ -79,6 +85,15 @@ def _moments(sum_c, sum_cc, m):
     """Mean and biased variance of c. The clamp is for channels where all is rounding error."""
     delta = sum_c / m
     return delta, torch.addcmul(sum_cc, delta, sum_c, value=-1).clamp_min(0) / m
+
+
+def scale_shift(c, a, b, out):
+    """c·a + b into `out`; a and b are per_channel, b may be None."""
+    if b is None:
+        return torch.mul(c, a, out=out)
+    if c.stride(1) == 1:  # channels are the inner loop: one operation; else it does not vectorize
+        return torch.addcmul(b, c, a, out=out)
+    return torch.mul(c, a, out=out).add_(b)
 
 
 # ---- plain: one text for every device
@@ -114,7 +129,7 @@ def _plain_moments(x):
     if x.is_cpu or torch.compiler.is_compiling():
         return c, pivot, *_moments(total(c), total(c * c), m)
     # one kernel on a GPU; on a CPU this would take 20 times as long as the sums
-    var, delta = torch.var_mean(c, _batch_axes(c), correction=0)
+    var, delta = torch.var_mean(c, batch_axes(c), correction=0)
     return c, pivot, delta, var
 
 
@@ -171,17 +186,10 @@ def _blocked_moments(x):
     return c, pivot, *_moments(_total(sums), _total(squares), m)
 
 
-def _scale_shift_(c, a, b):
-    """c·a + b in place; a and b are per_channel."""
-    if c.stride(1) == 1:  # channels are the inner loop: one operation; else it does not vectorize
-        return torch.addcmul(b, c, a, out=c)
-    return c.mul_(a).add_(b)
-
-
 def _blocked_scale_shift(c, a, b):
     a, b = per_channel(a, c), per_channel(b, c)
     for (c_block,) in _blocks(c):
-        _scale_shift_(c_block, a, b)
+        scale_shift(c_block, a, b, out=c_block)
     return c
 
 
@@ -198,7 +206,7 @@ def _blocked_gradient_sums(dy, x, pivot):
 def _blocked_combine(c, dy, q, k, a):
     q, k, a = (per_channel(v, c) for v in (q, k, a))
     for c_block, dy_block in _blocks(c, dy):
-        _scale_shift_(c_block, q, k).addcmul_(dy_block, a)
+        scale_shift(c_block, q, k, out=c_block).addcmul_(dy_block, a)
     return c
 
 
@@ -206,7 +214,7 @@ def _blocked_line(x, pivot, a, b):
     p, a, b = (per_channel(v, x) for v in (pivot, a, b))
     y = torch.empty_like(x, dtype=pivot.dtype)
     for x_block, y_block in _blocks(x, y):
-        _scale_shift_(torch.sub(x_block, p, out=y_block), a, b)
+        scale_shift(torch.sub(x_block, p, out=y_block), a, b, out=y_block)
     return y
 
 
