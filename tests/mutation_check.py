@@ -318,8 +318,8 @@ MUTANTS = [
     ),
     torch(
         "E[x²] − E[x]²",
-        "    return channel_mean(x, statistics_dtype(x.dtype))\n",
-        "    return 0 * channel_mean(x, statistics_dtype(x.dtype))\n",
+        "(x, statistics_dtype(x.dtype)) / values_per_channel(x)\n",
+        "(x, statistics_dtype(x.dtype)) * 0\n",
         "bnlib/torch/_passes.py",
     ),
     torch(

@@ -24,7 +24,7 @@ import torch
 from bnlib.torch._checks import statistics_dtype
 
 BLOCK = 1 << 18  # elements: 1 MB of float32, about a core's own cache
-GROUP = 16  # rows that a compiled sum adds up first
+STREAMS = 8  # parts of the batch that a compiled sum reads at a time; Inductor unrolls fewer
 
 
 def per_channel(v, x):
@@ -40,11 +40,6 @@ def values_per_channel(x):
 def channel_sum(x, dtype=None):
     """Σ over everything but the channels: (N, C, ...) -> (C,)."""
     return x.sum(batch_axes(x), dtype=dtype)
-
-
-def channel_mean(x, dtype=None):
-    """channel_sum / m."""
-    return x.mean(batch_axes(x), dtype=dtype)
 
 
 def batch_axes(x):
@@ -78,7 +73,7 @@ def _pivot(x):
     """
     if not torch.compiler.is_exporting():  # an export must hold for any batch size
         x = x.narrow(0, 0, (x.shape[0] + 15) // 16)
-    return channel_mean(x, statistics_dtype(x.dtype))
+    return _sum_for(x)(x, statistics_dtype(x.dtype)) / values_per_channel(x)
 
 
 def _moments(sum_c, sum_cc, m):
@@ -108,16 +103,13 @@ def _sum_for(x):
 
 
 def _compiled_column_sum(x, dtype=None):
-    """channel_sum for Inductor on a CPU, whose loop walks down each column of (M, C): slow once
-    a column leaves the cache. So GROUP rows are added up first; and since narrow rows make small
-    strides, which processors do not fetch ahead, some are put side by side: twice as fast."""
+    """channel_sum for Inductor on a CPU, whose loop walks down each column of (M, C): slow where
+    the rows come from memory. So STREAMS parts of the batch are added up side by side first:
+    each of them is read in order, which processors fetch ahead."""
     rows = x if x.dim() == 2 else x.movedim(1, -1).reshape(-1, x.shape[1])
     m, channels = rows.shape
-    side = 16 if channels <= 64 else 4 if channels <= 256 else 1
-    for beside in (side, 1):
-        if m % (GROUP * beside) == 0:
-            groups = rows.view(-1, GROUP, beside, channels)
-            return groups.sum(1, dtype=dtype).sum(0).sum(0)
+    if m % STREAMS == 0:
+        rows = rows.view(STREAMS, -1, channels).sum(0, dtype=dtype)
     return rows.sum(0, dtype=dtype)
 
 
@@ -139,7 +131,12 @@ def _plain_scale_shift(c, a, b):
 
 def _plain_gradient_sums(dy, x, pivot):
     c, total = x - per_channel(pivot, x), _sum_for(x)
-    return c, total(dy, c.dtype), total(dy * c)
+    products = dy * c
+    if total is _compiled_column_sum:
+        # dy itself, in words that make Inductor sum it in the loop of the products, which has dy at
+        # hand: alone it would be another pass over memory
+        dy = torch.where(c == c, dy, dy)
+    return c, total(dy, c.dtype), total(products)
 
 
 def _plain_combine(c, dy, q, k, a):
