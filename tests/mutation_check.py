@@ -269,24 +269,25 @@ MUTANTS = [
     # ---- torch, small batches
     torch(
         "unbiased variance in the batch (small)",
-        "    var = channel_mean(c * c)\n",
-        "    var = channel_sum(c * c) / (values_per_channel(c) - 1)\n",
+        ".add_(sum_cc, alpha=one_over_m)",
+        ".add_(sum_cc, alpha=1 / (values_per_channel(c) - 1))",
     ),
     torch(
-        "E[x²] − E[x]² (small)",
-        "    var = channel_mean(c * c)\n",
-        "    var = (channel_mean(x * x) - channel_mean(x) ** 2).clamp_min(0).to(c.dtype)\n",
+        "no pivot (small)",
+        "    c = x - pivot\n",
+        "    c = x - 0 * pivot\n",
+    ),
+    torch(
+        "mean not taken off (small)",
+        "    c.sub_(sum_c, alpha=one_over_m)",
+        "    pass",
     ),
     torch(
         "ε outside the root (small)",
-        "    invstd = (var + eps).rsqrt_()\n",
-        "    invstd = 1 / (var.sqrt() + eps)\n",
+        "torch.full_like(sum_cc, eps).add_(sum_cc, alpha=one_over_m).rsqrt_()",
+        "1 / ((sum_cc * one_over_m).sqrt() + eps)",
     ),
-    torch(
-        "γ missing in dx (small)",
-        "dx.mul_(per_channel(slope(invstd, weight), dy))",
-        "dx.mul_(per_channel(invstd, dy))",
-    ),
+    torch("γ missing in dx (small)", "dx.mul_(a)", "dx.mul_(invstd)"),
     torch(
         "1/m missing in dx (small)",
         "alpha=1 / values_per_channel(dy), out=sums",
@@ -294,13 +295,19 @@ MUTANTS = [
     ),
     torch(
         "mean taken as constant (small)",
-        "torch.addcmul(per_channel(dbeta, dy), x_hat,",
-        "torch.addcmul(per_channel(0 * dbeta, dy), x_hat,",
+        "scale_shift(c, invstd * dgamma, dbeta,",
+        "scale_shift(c, invstd * dgamma, 0 * dbeta,",
     ),
     torch(
         "variance taken as constant (small)",
-        "x_hat, per_channel(dgamma, dy))",
-        "x_hat, per_channel(0 * dgamma, dy))",
+        "scale_shift(c, invstd * dgamma, dbeta,",
+        "scale_shift(c, 0 * dgamma, dbeta,",
+    ),
+    torch("running variance biased (small)", "(sum_cc / (m - 1))", "(sum_cc / m)"),
+    torch(
+        "running mean without what the pivot missed (small)",
+        "torch.add(pivot, sum_c, alpha=1 / m).view(-1)",
+        "pivot.reshape(-1)",
     ),
     # ---- torch, the long path
     torch(
@@ -311,8 +318,8 @@ MUTANTS = [
     ),
     torch(
         "E[x²] − E[x]²",
-        "    return channel_mean(x, statistics_dtype(x.dtype))\n",
-        "    return 0 * channel_mean(x, statistics_dtype(x.dtype))\n",
+        "(x, statistics_dtype(x.dtype)) / values_per_channel(x)\n",
+        "(x, statistics_dtype(x.dtype)) * 0\n",
         "bnlib/torch/_passes.py",
     ),
     torch(
@@ -366,8 +373,8 @@ MUTANTS = [
     # ---- torch, modes, buffers, derivatives
     torch(
         "running variance biased",
-        "            follow(running_var, var * (m / (m - 1)), momentum)\n",
-        "            follow(running_var, var, momentum)\n",
+        "pivot + delta, var * (m / (m - 1))\n",
+        "pivot + delta, var\n",
         "bnlib/torch/batchnorm.py",
     ),
     torch(
@@ -378,14 +385,14 @@ MUTANTS = [
     ),
     torch(
         "running mean not updated",
-        "            follow(running_mean, pivot + delta, momentum)\n",
+        "            follow(running_mean, mean, momentum)\n",
         "",
         "bnlib/torch/batchnorm.py",
     ),
     torch(
         "running mean without what the pivot missed",
-        "            follow(running_mean, pivot + delta, momentum)\n",
-        "            follow(running_mean, pivot, momentum)\n",
+        "mean, unbiased = pivot + delta,",
+        "mean, unbiased = pivot,",
         "bnlib/torch/batchnorm.py",
     ),
     torch(

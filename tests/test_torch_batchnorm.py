@@ -517,7 +517,7 @@ def test_autocast_takes_half_inputs_with_float32_parameters():
 
 @pytest.mark.parametrize("channels_last", [False, True], ids=["nchw", "channels-last"])
 @pytest.mark.parametrize("shape", [(4096, 4), (60, 100), (16, 4, 28, 28), (2, 5, 9)], ids=str)
-def test_float32_keeps_its_digits_at_mean_1e4(device, shape, channels_last):
+def test_float32_keeps_its_digits_at_mean_1e4(device, path, shape, channels_last):
     if channels_last and len(shape) != 4:
         pytest.skip("channels-last has four dimensions")
     low = leaves(shape, torch.float32, device=device, channels_last=channels_last, mean=1e4)

@@ -18,7 +18,14 @@ Per-channel vectors are (C,) in the dtype of the statistics: float32 for half an
 import torch
 
 from bnlib.torch._checks import statistics_dtype
-from bnlib.torch._passes import channel_mean, channel_sum, per_channel, plain, values_per_channel
+from bnlib.torch._passes import (
+    batch_axes,
+    first_value,
+    per_channel,
+    plain,
+    scale_shift,
+    values_per_channel,
+)
 
 
 def forward(x, weight, bias, eps, passes=plain):
@@ -52,30 +59,44 @@ def input_gradient(c, dy, weight, delta, invstd, dbeta, sum_dy_xmu, one_over_m, 
 
 
 def forward_small(x, weight, bias, eps):
-    """`forward` in few operations, for batches where each costs more to start than to run.
+    """`forward` in few operations, for batches where each costs about as much to start as to run.
 
-    A channel's first value is the pivot: no value lies further from the mean than √m deviations
-    (Samuelson's inequality), and with so few values that costs float32 no digit that counts.
-    Returns y, pivot, delta, var_B, 1/√(var_B + ε) and x_hat, which backward_small takes.
+    A channel's first value is the pivot. Even if it is an outlier it lies within √m deviations of
+    the mean (Samuelson's inequality), which the batches that come here can afford.
+    Returns y; pivot, Σ (x − pivot) and Σ (x − mu_B)², which small_statistics takes; and what
+    backward_small takes: x − mu_B, 1/√(var_B + ε) and a. Vectors keep the dimensions of x.
     """
-    pivot = cast(x[0] if x.dim() == 2 else x[0].flatten(1)[:, 0], statistics_dtype(x.dtype))
-    c = x - per_channel(pivot, x)
-    delta = channel_mean(c)
-    c -= per_channel(delta, c)
-    var = channel_mean(c * c)
-    invstd = (var + eps).rsqrt_()
-    x_hat = c.mul_(per_channel(invstd, c))
-    return cast(affine(x_hat, weight, bias), x.dtype), pivot, delta, var, invstd, x_hat
+    axes, keep, one_over_m = batch_axes(x), x.dim() > 2, 1 / values_per_channel(x)
+    pivot = cast(first_value(x), statistics_dtype(x.dtype))
+    c = x - pivot
+    sum_c = c.sum(axes, keep)
+    c.sub_(sum_c, alpha=one_over_m)  # x − mu_B
+    squares = c * c
+    sum_cc = squares.sum(axes, keep)
+    # var_B + ε. A number costs more to add than a tensor, which it is made into first
+    invstd = torch.full_like(sum_cc, eps).add_(sum_cc, alpha=one_over_m).rsqrt_()
+    a = invstd if weight is None else invstd * per_channel(vector(weight, c), c)
+    b = None if bias is None else per_channel(vector(bias, c), c)
+    y = scale_shift(c, a, b, out=squares)  # over what is in the cache already
+    return cast(y, x.dtype), pivot, sum_c, sum_cc, c, invstd, a
 
 
-def backward_small(dy, x_hat, weight, invstd, want_dx=True):
+def small_statistics(pivot, sum_c, sum_cc, m):
+    """The mean and the unbiased variance of forward_small's batch."""
+    return torch.add(pivot, sum_c, alpha=1 / m).view(-1), (sum_cc / (m - 1)).view(-1)
+
+
+def backward_small(dy, c, invstd, a, want_dx=True):
     """dx, dγ and dβ of `forward_small`."""
-    dbeta, dgamma = channel_sum(dy, x_hat.dtype), channel_sum(dy * x_hat)
+    axes, keep = batch_axes(c), c.dim() > 2
+    products = c * dy  # in this order the memory format is that of c
+    dbeta = dy.sum(axes, keep, dtype=c.dtype)
+    dgamma = products.sum(axes, keep) * invstd
     if not want_dx:
         return None, dgamma, dbeta
-    sums = torch.addcmul(per_channel(dbeta, dy), x_hat, per_channel(dgamma, dy))
+    sums = scale_shift(c, invstd * dgamma, dbeta, out=products)  # x_hat·dγ + dβ
     dx = torch.sub(dy, sums, alpha=1 / values_per_channel(dy), out=sums)
-    return cast(dx.mul_(per_channel(slope(invstd, weight), dy)), dy.dtype), dgamma, dbeta
+    return cast(dx.mul_(a), dy.dtype), dgamma, dbeta
 
 
 def evaluate(x, mean, var, weight, bias, eps, passes=plain):

@@ -24,7 +24,7 @@ import torch
 from bnlib.torch._checks import statistics_dtype
 
 BLOCK = 1 << 18  # elements: 1 MB of float32, about a core's own cache
-GROUP = 16  # rows that a compiled sum adds up first
+STREAMS = 8  # parts of the batch that a compiled sum reads at a time; Inductor unrolls fewer
 
 
 def per_channel(v, x):
@@ -39,16 +39,19 @@ def values_per_channel(x):
 
 def channel_sum(x, dtype=None):
     """Σ over everything but the channels: (N, C, ...) -> (C,)."""
-    return x.sum(_batch_axes(x), dtype=dtype)
+    return x.sum(batch_axes(x), dtype=dtype)
 
 
-def channel_mean(x, dtype=None):
-    """channel_sum / m."""
-    return x.mean(_batch_axes(x), dtype=dtype)
-
-
-def _batch_axes(x):
+def batch_axes(x):
+    """Every axis but the channels."""
     return 0 if x.dim() == 2 else [0, *range(2, x.dim())]
+
+
+def first_value(x):
+    """One value of each channel, to line up with the channels of x."""
+    if x.dim() == 2:
+        return x.select(0, 0)  # x[0], which takes longer
+    return x[(slice(1), slice(None), *[slice(1)] * (x.dim() - 2))]
 
 
 def memory_format(x):
@@ -72,13 +75,22 @@ def _pivot(x):
     """
     if not torch.compiler.is_exporting():  # an export must hold for any batch size
         x = x.narrow(0, 0, (x.shape[0] + 15) // 16)
-    return channel_mean(x, statistics_dtype(x.dtype))
+    return _sum_for(x)(x, statistics_dtype(x.dtype)) / values_per_channel(x)
 
 
 def _moments(sum_c, sum_cc, m):
     """Mean and biased variance of c. The clamp is for channels where all is rounding error."""
     delta = sum_c / m
     return delta, torch.addcmul(sum_cc, delta, sum_c, value=-1).clamp_min(0) / m
+
+
+def scale_shift(c, a, b, out):
+    """c·a + b into `out`; a and b are per_channel, b may be None."""
+    if b is None:
+        return torch.mul(c, a, out=out)
+    if c.stride(1) == 1:  # channels are the inner loop: one operation; else it does not vectorize
+        return torch.addcmul(b, c, a, out=out)
+    return torch.mul(c, a, out=out).add_(b)
 
 
 # ---- plain: one text for every device
@@ -93,16 +105,14 @@ def _sum_for(x):
 
 
 def _compiled_column_sum(x, dtype=None):
-    """channel_sum for Inductor on a CPU, whose loop walks down each column of (M, C): slow once
-    a column leaves the cache. So GROUP rows are added up first; and since narrow rows make small
-    strides, which processors do not fetch ahead, some are put side by side: twice as fast."""
+    """channel_sum for Inductor on a CPU, whose loop walks down each column of (M, C): slow where
+    the rows come from memory. So STREAMS parts of the batch are added up side by side first:
+    each of them is read in order, which processors fetch ahead. Three times, as sums of sums round
+    less."""
     rows = x if x.dim() == 2 else x.movedim(1, -1).reshape(-1, x.shape[1])
-    m, channels = rows.shape
-    side = 16 if channels <= 64 else 4 if channels <= 256 else 1
-    for beside in (side, 1):
-        if m % (GROUP * beside) == 0:
-            groups = rows.view(-1, GROUP, beside, channels)
-            return groups.sum(1, dtype=dtype).sum(0).sum(0)
+    for _ in range(3):
+        if rows.shape[0] % STREAMS == 0:
+            rows = rows.view(STREAMS, -1, rows.shape[1]).sum(0, dtype=dtype)
     return rows.sum(0, dtype=dtype)
 
 
@@ -114,7 +124,7 @@ def _plain_moments(x):
     if x.is_cpu or torch.compiler.is_compiling():
         return c, pivot, *_moments(total(c), total(c * c), m)
     # one kernel on a GPU; on a CPU this would take 20 times as long as the sums
-    var, delta = torch.var_mean(c, _batch_axes(c), correction=0)
+    var, delta = torch.var_mean(c, batch_axes(c), correction=0)
     return c, pivot, delta, var
 
 
@@ -124,7 +134,12 @@ def _plain_scale_shift(c, a, b):
 
 def _plain_gradient_sums(dy, x, pivot):
     c, total = x - per_channel(pivot, x), _sum_for(x)
-    return c, total(dy, c.dtype), total(dy * c)
+    products = dy * c
+    if total is _compiled_column_sum:
+        # dy itself, in words that make Inductor sum it in the loop of the products, which has dy at
+        # hand: alone it would be another pass over memory
+        dy = torch.where(c == c, dy, dy)
+    return c, total(dy, c.dtype), total(products)
 
 
 def _plain_combine(c, dy, q, k, a):
@@ -171,17 +186,10 @@ def _blocked_moments(x):
     return c, pivot, *_moments(_total(sums), _total(squares), m)
 
 
-def _scale_shift_(c, a, b):
-    """c·a + b in place; a and b are per_channel."""
-    if c.stride(1) == 1:  # channels are the inner loop: one operation; else it does not vectorize
-        return torch.addcmul(b, c, a, out=c)
-    return c.mul_(a).add_(b)
-
-
 def _blocked_scale_shift(c, a, b):
     a, b = per_channel(a, c), per_channel(b, c)
     for (c_block,) in _blocks(c):
-        _scale_shift_(c_block, a, b)
+        scale_shift(c_block, a, b, out=c_block)
     return c
 
 
@@ -198,7 +206,7 @@ def _blocked_gradient_sums(dy, x, pivot):
 def _blocked_combine(c, dy, q, k, a):
     q, k, a = (per_channel(v, c) for v in (q, k, a))
     for c_block, dy_block in _blocks(c, dy):
-        _scale_shift_(c_block, q, k).addcmul_(dy_block, a)
+        scale_shift(c_block, q, k, out=c_block).addcmul_(dy_block, a)
     return c
 
 
@@ -206,7 +214,7 @@ def _blocked_line(x, pivot, a, b):
     p, a, b = (per_channel(v, x) for v in (pivot, a, b))
     y = torch.empty_like(x, dtype=pivot.dtype)
     for x_block, y_block in _blocks(x, y):
-        _scale_shift_(torch.sub(x_block, p, out=y_block), a, b)
+        scale_shift(torch.sub(x_block, p, out=y_block), a, b, out=y_block)
     return y
 
 

@@ -14,7 +14,7 @@ from bnlib.torch._checks import check_batch_norm
 from bnlib.torch._formulas import cast
 from bnlib.torch._passes import dense, passes_for, plain, values_per_channel
 
-SMALL = 1 << 15  # elements; below, an operation costs more to start than to run
+SMALL = 1 << 20  # elements; up to here, what counts is how few operations there are
 
 
 def batch_norm(
@@ -85,32 +85,38 @@ class _TrainingMode(torch.autograd.Function):
     @staticmethod
     def forward(ctx, input, running_mean, running_var, weight, bias, momentum, eps):
         x, m = dense(input), values_per_channel(input)
-        if x.numel() <= SMALL and x.is_cpu and not torch.compiler.is_compiling():
-            y, pivot, delta, var, *kept = _formulas.forward_small(x, weight, bias, eps)
+        small = x.is_cpu and x.numel() <= SMALL and not torch.compiler.is_compiling()
+        if small:
+            y, *sums, c, invstd, a = _formulas.forward_small(x, weight, bias, eps)
+            kept = c, invstd, a
         else:
-            y, pivot, delta, var, *kept = _formulas.forward(x, weight, bias, eps, passes_for(x))
-            kept += pivot, delta
+            y, pivot, delta, var, invstd = _formulas.forward(x, weight, bias, eps, passes_for(x))
+            kept = pivot, delta, invstd
         if running_mean is not None:
-            follow(running_mean, pivot + delta, momentum)
-            follow(running_var, var * (m / (m - 1)), momentum)
+            if small:
+                mean, unbiased = _formulas.small_statistics(*sums, m)
+            else:
+                mean, unbiased = pivot + delta, var * (m / (m - 1))
+            follow(running_mean, mean, momentum)
+            follow(running_var, unbiased, momentum)
         ctx.save_for_backward(input, weight, *kept)
-        ctx.eps, ctx.kinds = eps, (kind(weight), kind(bias))
+        ctx.eps, ctx.kinds, ctx.small = eps, (kind(weight), kind(bias)), small
         return y
 
     @staticmethod
     def backward(ctx, dy):
-        x, weight, invstd, *kept = ctx.saved_tensors
+        x, weight, *kept = ctx.saved_tensors
         want_dx = ctx.needs_input_grad[0]
         if not _in_place_allowed(dy):
             # the statistics once more, as functions of x that can be differentiated
             _, pivot, delta, var = plain.moments(x)
             invstd = torch.rsqrt(var + ctx.eps)
             gradients = _formulas.backward(dy, x, weight, pivot, delta, invstd, plain, want_dx)
-        elif len(kept) == 1:
-            gradients = _formulas.backward_small(dy, *kept, weight, invstd, want_dx)
+        elif ctx.small:
+            gradients = _formulas.backward_small(dy, *kept, want_dx)
         else:
             x, dy = dense(x), dense(dy, like=x)
-            gradients = _formulas.backward(dy, x, weight, *kept, invstd, passes_for(x), want_dx)
+            gradients = _formulas.backward(dy, x, weight, *kept, passes_for(x), want_dx)
         dx, dweight, dbias = as_inputs(*gradients, ctx.kinds)
         return dx, None, None, dweight, dbias, None, None
 

@@ -30,6 +30,8 @@ from bnlib.torch._formulas import cast
 from bnlib.torch._passes import _blocks, dense
 from bnlib.torch.batchnorm import _by_hand, _Follow, _in_place_allowed, batch_norm, follow
 
+LARGE = 1 << 15  # elements; einsum is a pass less over memory, but slow to start
+
 
 def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
     """Normalize each example over its last dimensions, then scale and shift.
@@ -183,47 +185,64 @@ def _moments(x):
     return c, pivot, delta, var
 
 
-def _standardized(c, delta, invstd):
-    """x_hat = (c − delta)/√(var + ε)"""
-    return _scale_shift(c, _spread(invstd, c), _spread(-delta * invstd, c))
+def _forward(x, gamma, beta, eps, out=None):
+    """y, and pivot, delta, var and 1/√(var + ε) of each group.
 
-
-def _forward(x, gamma, beta, eps):
-    """y, and pivot, delta, var and 1/√(var + ε) of each group."""
+    y = x_hat·γ + β with x_hat = (c − delta)/√(var + ε); where γ and β stand for S values each, or
+    there are none, as c·a + b at once.
+    """
     c, pivot, delta, var = _moments(x)
     invstd = torch.rsqrt(var + eps)
-    y = _standardized(c, delta, invstd)
-    if gamma is not None and beta is not None:
-        y = _scale_shift(y, cast(gamma, y.dtype), cast(beta, y.dtype))
-    elif gamma is not None or beta is not None:
-        y = _times(y, gamma) if beta is None else y + cast(beta, y.dtype)
+    if x.shape[3] > 1 or (gamma is None and beta is None):
+        a = _times(invstd, gamma)
+        y = _line(c, a, -delta * a if beta is None else beta - delta * a, out)
+    else:
+        x_hat = _line(c, invstd, -delta * invstd)
+        y = _line(x_hat, gamma, beta, out)
     return cast(y, x.dtype), pivot, delta, var, invstd
 
 
-def _backward(dy, c, delta, invstd, gamma, want_sums=True):
+def _backward(dy, c, delta, invstd, gamma, want_sums=True, out=None):
     """dx, dγ and dβ: with dx_hat = γ·dy, dx = (dx_hat − mean(dx_hat) − x_hat·mean(dx_hat·x_hat))/σ
 
-    where the means are over a group's m values, and σ = √(var + ε).
+    where the means are over a group's m values, and σ = √(var + ε); that is c·q + k + dy·a, as in
+    _formulas.py.
     """
     m = c.shape[2] * c.shape[3]
-    x_hat = _standardized(c, delta, invstd)
-    dbeta, dgamma = _channel_sum(dy, c.dtype), _channel_sum(dy * x_hat)  # of each example
-    mean_dx_hat, mean_product = (_times(v, gamma).sum(2, keepdim=True) / m for v in (dbeta, dgamma))
-    k, q = (_spread(-invstd * v, c) for v in (mean_dx_hat, mean_product))
-    dx = _scale_shift(x_hat, q, k) + dy * _times(invstd, gamma)
+    sum_dy, sum_dy_c = _channel_sum(dy, c.dtype), _channel_sum(dy * c)  # of each example
+    sum_dx_hat = _group_total(sum_dy, gamma)
+    sum_product = invstd * (_group_total(sum_dy_c, gamma) - delta * sum_dx_hat)
+    q = -invstd * invstd * sum_product / m
+    k = -invstd * sum_dx_hat / m - q * delta
+    dx = _plus_product(_line(c, q, k), dy, _times(invstd, gamma), out)
     if not want_sums:
         return cast(dx, dy.dtype), None, None
-    return cast(dx, dy.dtype), dgamma.sum(0, keepdim=True), dbeta.sum(0, keepdim=True)
+    dgamma = _example_total(sum_dy_c, invstd) - _example_total(sum_dy, invstd * delta)
+    return cast(dx, dy.dtype), dgamma, sum_dy.sum(0, keepdim=True)
 
 
 def _times(v, gamma):
     return v if gamma is None else v * cast(gamma, v.dtype)
 
 
-def _scale_shift(x, a, b):
-    """x·a + b"""
+def _line(x, a, b, out=None):
+    """x·a + b, in the dtype of x or into `out`; either a or b may be None"""
+    a, b = (None if v is None else cast(v, x.dtype) for v in (a, b))
+    if a is None:
+        return torch.add(x, b, out=out)
+    if b is None:
+        return torch.mul(x, _spread(a, x), out=out)
     # on a CPU, addcmul is five times slower where a and b stand still in the inner loop
-    return torch.addcmul(b, x, a) if x.shape[3] == 1 or not x.is_cpu else x * a + b
+    if not x.is_cpu or (x.shape[3] == 1 and a.shape[2] == x.shape[2]):
+        return torch.addcmul(b, x, a, out=out)
+    return torch.add(x * _spread(a, x), _spread(b, x), out=out)
+
+
+def _plus_product(x, dy, a, out=None):
+    """x + dy·a"""
+    if not x.is_cpu or x.shape[3] == 1:
+        return torch.addcmul(x, cast(dy, x.dtype), a, out=out)
+    return torch.add(x, dy * _spread(a, x), out=out)
 
 
 def _channel_sum(x, dtype=None):
@@ -234,6 +253,26 @@ def _channel_sum(x, dtype=None):
 def _group_sum(x, dtype=None):
     """(N, G, D, S) -> (N, G, 1, 1)"""
     return _channel_sum(x, dtype).sum(2, keepdim=True)
+
+
+def _group_total(v, gamma):
+    """Σ v·γ over the channels of a group: (N, G, D, 1) -> (N, G, 1, 1)"""
+    if gamma is None or not _suits_blas(v):
+        return _times(v, gamma).sum(2, keepdim=True)
+    gamma = cast(gamma, v.dtype)
+    return torch.einsum("ngd,gd->ng", v[..., 0], gamma[0, ..., 0])[..., None, None]
+
+
+def _example_total(v, weights):
+    """Σ v·weights over the examples: (N, G, D, 1) and (N, G, 1, 1) -> (1, G, D, 1)"""
+    if not _suits_blas(v):
+        return (v * weights).sum(0, keepdim=True)
+    return torch.einsum("ngd,ng->gd", v[..., 0], weights[..., 0, 0])[None, ..., None]
+
+
+def _suits_blas(v):
+    """Is einsum, which calls BLAS, the faster way to weigh and add up v?"""
+    return _in_blocks(v) and v.numel() >= LARGE
 
 
 def _spread(v, x):
@@ -274,8 +313,7 @@ class _Normalize(torch.autograd.Function):
         if _in_blocks(x):
             y, statistics = torch.empty_like(x), []
             for x_block, y_block in _blocks(x, y):
-                y_part, *parts = _forward(x_block, gamma, beta, eps)
-                y_block.copy_(y_part)
+                _, *parts = _forward(x_block, gamma, beta, eps, out=y_block)
                 statistics.append(parts)
             pivot, delta, var, invstd = (torch.cat(s) for s in zip(*statistics, strict=True))
         else:
@@ -301,8 +339,7 @@ class _Normalize(torch.autograd.Function):
             dx, parts = torch.empty_like(x), []
             for dx_block, dy_block, x_block, p, d, i in _blocks(dx, dy, x, pivot, delta, invstd):
                 c = x_block - _spread(p, x_block)
-                dx_part, *sums = _backward(dy_block, c, d, i, gamma, want_sums)
-                dx_block.copy_(dx_part)
+                _, *sums = _backward(dy_block, c, d, i, gamma, want_sums, out=dx_block)
                 parts.append(sums)
             sums = [sum(s[1:], s[0]) for s in zip(*parts, strict=True)] if want_sums else sums
         else:
