@@ -15,6 +15,7 @@ from bnlib.torch._formulas import cast
 from bnlib.torch._passes import dense, passes_for, plain, values_per_channel
 
 SMALL = 1 << 20  # elements; up to here, what counts is how few operations there are
+FEW = 1 << 14  # values per channel; up to here any of them is a good enough pivot for float32
 
 
 def batch_norm(
@@ -85,7 +86,7 @@ class _TrainingMode(torch.autograd.Function):
     @staticmethod
     def forward(ctx, input, running_mean, running_var, weight, bias, momentum, eps):
         x, m = dense(input), values_per_channel(input)
-        small = x.is_cpu and x.numel() <= SMALL and not torch.compiler.is_compiling()
+        small = x.is_cpu and x.numel() <= SMALL and m <= FEW and not torch.compiler.is_compiling()
         if small:
             y, *sums, c, invstd, a = _formulas.forward_small(x, weight, bias, eps)
             kept = c, invstd, a
