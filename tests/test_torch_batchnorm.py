@@ -537,6 +537,13 @@ def test_float32_loses_little_to_the_worst_pivot(path):
     assert_same((y,), (F.batch_norm(x.double(), None, None, training=True),), 5e-6)
 
 
+def test_a_long_channel_does_not_take_its_first_value_for_pivot():
+    x = torch.randn(1 << 15, 2)
+    x[0] = 3e3
+    y = batch_norm(x, None, None, training=True)
+    assert_same((y[1:],), (F.batch_norm(x.double(), None, None, training=True)[1:],), 1e-6)
+
+
 @pytest.mark.parametrize("value", [0.0, 5.0, 1e4, -3e7, 1e-40], ids=str)
 def test_a_constant_channel_gives_beta(path, value):
     x = torch.full((50, 3, 4), value, requires_grad=True)
