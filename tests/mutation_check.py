@@ -80,20 +80,20 @@ MUTANTS = [
     # ---- NumPy, the short path of small batches
     numpy(
         "unbiased variance in the batch (short)",
-        "var = weights.dot(c * c)",
-        "var = weights.dot(c * c) * form.m / (form.m - 1)",
+        "var = weights.dot(y)\n",
+        "var = weights.dot(y) * form.m / (form.m - 1)\n",
     ),
     numpy(
         "E[x²] − E[x]² (short)",
-        "var = weights.dot(c * c)",
-        "var = np.maximum(weights.dot(x * x) - weights.dot(x) ** 2, 0)",
+        "var = weights.dot(y)\n",
+        "var = np.maximum(weights.dot(x * x) - weights.dot(x) ** 2, 0)\n",
     ),
     numpy(
         "ε outside the root (short)",
         "    std = np.sqrt(var + eps)\n    if not",
         "    std = np.sqrt(var) + eps\n    if not",
     ),
-    numpy("mean not as exact as can be (short)", "        c -= delta  # the", "        # the"),
+    numpy("pivot taken for the mean (short)", "        c -= delta\n", ""),
     numpy("β forgotten (short)", "        y += beta\n", "        pass\n"),
     numpy("γ missing in dx (short)", "        dx *= cache.a\n", "        dx /= cache.std\n"),
     numpy("mean taken as constant (short)", "        dx -= mean_dy\n", ""),
@@ -104,8 +104,8 @@ MUTANTS = [
     ),
     numpy(
         "statistics detached (short)",
-        "    if cache.training:\n        dx = np.multiply(c",
-        "    if False:\n        dx = np.multiply(c",
+        "    if cache.training:\n        np.multiply(c",
+        "    if False:\n        np.multiply(c",
     ),
     numpy(
         "1/m missing in dx (short)",
@@ -114,10 +114,10 @@ MUTANTS = [
     ),
     numpy(
         "dγ with x in place of x̂ (short)",
-        "        mean_x_hat_dy * form.rows_m,\n",
-        "        mean_x_hat_dy * cache.std * form.rows_m,\n",
+        "mean_x_hat_dy * form.rows_m,",
+        "mean_x_hat_dy * cache.std * form.rows_m,",
     ),
-    numpy("dβ a mean, not a sum (short)", "        mean_dy * form.rows_m,\n", "        mean_dy,\n"),
+    numpy("dβ a mean, not a sum (short)", " mean_dy * form.rows_m\n", " mean_dy\n"),
     numpy("input changed in place (short)", "c = x - pivot\n", "c = np.subtract(x, pivot, x)\n"),
     # ---- NumPy, the long path
     numpy(
@@ -187,23 +187,23 @@ MUTANTS = [
     # ---- NumPy, modes and buffers
     numpy(
         "running variance biased",
-        "(momentum * m / (m - 1)) * cache.var",
-        "momentum * cache.var",
+        "1 - momentum, momentum, momentum * m / (m - 1)",
+        "1 - momentum, momentum, momentum",
     ),
     numpy(
         "momentum inverted",
-        "    running_mean *= 1 - momentum\n    running_mean += momentum * cache.mean\n",
-        "    running_mean *= momentum\n    running_mean += (1 - momentum) * cache.mean\n",
+        "    running_mean *= old\n    running_mean += new * cache.mean\n",
+        "    running_mean *= new\n    running_mean += old * cache.mean\n",
     ),
     numpy(
         "running mean not updated",
-        "    running_mean += momentum * cache.mean\n",
-        "    running_mean += momentum * running_mean\n",
+        "    running_mean += new * cache.mean\n",
+        "    running_mean += new * running_mean\n",
     ),
     numpy(
         "buffers replaced, not updated in place",
-        "    running_var *= 1 - momentum\n",
-        "    running_var = running_var * (1 - momentum)\n",
+        "    running_var *= old\n",
+        "    running_var = running_var * old\n",
     ),
     numpy(
         "buffers updated in evaluation",

@@ -29,8 +29,9 @@ SHORT = 1 << 14  # up to so many elements Python's own time counts: the short pa
 class Cache(NamedTuple):
     """What batch_norm keeps for batch_norm_backward. Statistics are float64, of shape (C,)."""
 
-    x: np.ndarray  # the input, contiguous: change it in place and the gradients are wrong
-    centred: np.ndarray | None  # x − pivot, (m, C), kept by the short path alone
+    # Of these two the long path keeps x, the short path the other.
+    x: np.ndarray | None  # the input, contiguous: change it in place and the gradients are wrong
+    centred: np.ndarray | None  # x − mean, (m, C)
     pivot: np.ndarray | None  # a value near the mean, of x's dtype; None: 0 is near enough
     delta: np.ndarray  # the mean minus pivot
     var: np.ndarray  # var_B; in eval mode the running variance
@@ -113,11 +114,22 @@ def batch_norm(
 
 def follow(running_mean, running_var, cache, momentum):
     """Update the running arrays in place by the batch of a training-mode cache."""
-    m = cache.form.m
-    running_mean *= 1 - momentum
-    running_mean += momentum * cache.mean
-    running_var *= 1 - momentum
-    running_var += (momentum * m / (m - 1)) * cache.var
+    old, new, unbiased = _shares(momentum, cache.form.m, cache.var.dtype)
+    running_mean *= old
+    running_mean += new * cache.mean
+    running_var *= old
+    running_var += unbiased * cache.var
+
+
+@functools.lru_cache(maxsize=64)
+def _shares(momentum, m, dtype):
+    """The weights of the old value, of the batch's mean and of its variance.
+
+    As arrays without axes: beside a short array NumPy is twice as fast with these as with
+    Python's numbers, and every step of a small net would feel it.
+    """
+    weights = 1 - momentum, momentum, momentum * m / (m - 1)
+    return [np.array(weight, dtype) for weight in weights]
 
 
 @np.errstate(all="ignore")
@@ -147,49 +159,46 @@ def batch_norm_backward(dy, cache):
 
 
 def _short_forward(x, gamma, beta, given, eps, form):
-    """y and the cache, or None where numbers above 1e5 ask for the long path's care."""
-    arranged, weights = form.arrange(x), form.weights  # weights are 1/m: w.dot(x) is the mean
-    x = arranged.reshape(form.rows)
+    """y and the cache, or None where deviations above 1e5 ask for the long path's care."""
+    x, weights = form.to_rows(x), form.weights  # weights are 1/m: weights.dot(x) is the mean
     if given is None:
-        pivot = weights.dot(x)
+        # The pivot is the first row: no value of a batch is more than sqrt(m) deviations off.
+        pivot = x[0].copy()
         c = x - pivot
         delta = weights.dot(c)
-        c -= delta  # the part of the mean that pivot could not hold
-        var = weights.dot(c * c)
+        c -= delta
+        y = c * c  # y is room for the squares first
+        var = weights.dot(y)
     else:
         pivot, var = (v.astype(form.work) for v in given)
-        c, delta = x - pivot, form.zero
+        c, delta, y = x - pivot, form.zero, np.empty_like(x)
     std = np.sqrt(var + eps)
-    if not pivot.dot(pivot) + std.dot(std) < 1e10:
+    if not std.dot(std) < 1e10:
         return None
     a = np.empty_like(c)
     a[...] = 1 / std if gamma is None else gamma / std  # spread once for both directions
-    y = c * a
+    np.multiply(c, a, y)
     if beta is not None:
         y += beta
     dtype = form.parameter_dtype if gamma is None else gamma.dtype
-    cache = Cache(arranged, c, pivot, delta, var, std, a, dtype, form, given is None)
-    return form.restore(y.reshape(arranged.shape)), cache
+    cache = Cache(None, c, pivot, delta, var, std, a, dtype, form, given is None)
+    return form.from_rows(y), cache
 
 
 def _short_backward(dy, cache):
-    form, c = cache.form, cache.centred
-    dy, weights = form.arrange(dy).reshape(form.rows), form.weights
+    form, weights, c = cache.form, cache.form.weights, cache.centred
+    dy = form.to_rows(dy)
     mean_dy = weights.dot(dy)
-    products = c * dy
-    mean_x_hat_dy = weights.dot(products) / cache.std
+    dx = c * dy  # dx is room for the products first
+    mean_x_hat_dy = weights.dot(dx) / cache.std
     if cache.training:
-        dx = np.multiply(c, mean_x_hat_dy / cache.std, products)
+        np.multiply(c, mean_x_hat_dy / cache.std, dx)
         np.subtract(dy, dx, dx)
         dx -= mean_dy
         dx *= cache.a
     else:
-        dx = dy * cache.a
-    return (
-        form.restore(dx.reshape(cache.x.shape)),
-        mean_x_hat_dy * form.rows_m,
-        mean_dy * form.rows_m,
-    )
+        np.multiply(dy, cache.a, dx)
+    return form.from_rows(dx), mean_x_hat_dy * form.rows_m, mean_dy * form.rows_m
 
 
 # ---- any size, any form, block by block
@@ -403,6 +412,9 @@ class _Form:
         self.short = after == 1 and math.prod(shape) <= SHORT
         if self.short:
             self.rows = (before, shape[axis])
+            self.is_rows = len(shape) == 2 and axis == 1 and work == self.dtype
+            moved = (*shape[:axis], *shape[axis + 1 :], shape[axis])
+            self.arranged = moved if channels_last else shape
             self.weights = np.full(before, 1 / max(before, 1), work)
             self.rows_m, self.zero = np.array(before, work), np.zeros((), work)
 
@@ -417,6 +429,15 @@ class _Form:
         if self.work != self.dtype:
             a = a.astype(self.dtype)
         return np.moveaxis(a, -1, self.axis) if self.channels_last else a
+
+    def to_rows(self, a):
+        """a as rows of channels, (m, C), for the short path."""
+        a = self.arrange(a)
+        return a if self.is_rows else a.reshape(self.rows)
+
+    def from_rows(self, a):
+        """Rows of channels back in the form that x came in."""
+        return a if self.is_rows else self.restore(a.reshape(self.arranged))
 
     def wider(self):
         """The same form, worked on in float64."""

@@ -45,7 +45,7 @@ def per_channel(name, v, x, axis=1):
         raise ValueError(
             f"{name} has shape {v.shape}; x of shape {x.shape}{where} needs ({x.shape[axis]},)"
         )
-    return same_dtype(name, v, x)
+    return v if v.dtype is x.dtype else same_dtype(name, v, x)
 
 
 def same_dtype(name, v, x):
@@ -75,7 +75,8 @@ def running_pair(mean, var, x, axis, training):
 
 def epsilon(eps, *, positive):
     """eps is a real number, positive where it guards a square root, else zero or more."""
-    real("eps", eps)
+    if type(eps) is not float:
+        real("eps", eps)
     if not 0 <= eps < math.inf or (positive and eps == 0):
         wish = "a positive number in training" if positive else "zero or a positive number"
         raise ValueError(f"eps is {eps}; expected {wish}")
@@ -83,14 +84,15 @@ def epsilon(eps, *, positive):
 
 def weight_of_the_new(momentum):
     """momentum is a real number from 0 to 1."""
-    real("momentum", momentum)
+    if type(momentum) is not float:
+        real("momentum", momentum)
     if not 0 <= momentum <= 1:
         raise ValueError(f"momentum is {momentum}; expected 0 to 1, the weight of the new value")
 
 
 def real(name, value):
     """value is a float, an int or another real number."""
-    if type(value) is not float and not isinstance(value, numbers.Real):
+    if not isinstance(value, numbers.Real):
         raise TypeError(f"{name} is {value!r}; expected a real number")
 
 

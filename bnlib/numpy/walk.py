@@ -4,7 +4,7 @@ A contiguous batch of B samples of C channels of L values is cut into blocks of 
 and each block is seen as rows. Four things make the walk fast; together they are worth a factor
 of two to four over `x.mean(axis)`, `x.var(axis)` and `x * a[:, None, None]`:
 
-- a block of about 1 MiB stays in the cache for all passes over it;
+- a block of about 2 MiB stays in the cache for all passes over it;
 - sums over a block go to BLAS as a product with a vector of ones;
 - a value per channel is spread once to a row of its own length. Rows of more than 4096 elements
   are the point: NumPy copies shorter ones through its iterator's buffer, at half the speed;
@@ -18,7 +18,7 @@ import threading
 
 import numpy as np
 
-BLOCK_BYTES = 1 << 20
+BLOCK_BYTES = 1 << 21
 ROOM_BYTES = 2 * BLOCK_BYTES
 MIN_ROW = np.getbufsize() // 2 + 1  # 4097: from here on NumPy does not copy a row
 SMALL = 1 << 14  # up to so many elements the whole batch is one row
