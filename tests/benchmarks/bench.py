@@ -346,7 +346,7 @@ def plot(report, path):
     axes.set_yticks(range(len(rows)), [name_of(row) for row in rows])
     axes.invert_yaxis()
     axes.grid(axis="x", color="0.9")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.18), ncols=len(names), frameon=False)
+    figure.legend(loc="outside upper center", ncols=len(names), frameon=False)
     figure.savefig(path, dpi=150)
 
 
