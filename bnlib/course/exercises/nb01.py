@@ -66,7 +66,7 @@ EXERCISES = [
             ),
         ],
         praise="After a hundred steps it has hardly begun.",
-        note="The net has hardly begun: it still gives nearly the same answer to every digit.",
+        note="The net has hardly begun: it still gives one and the same answer to most digits.",
     ),
     PredictionExercise(
         id="1.2",
@@ -236,7 +236,8 @@ QUIZ = [
             "Training and test digits come from different writers": "That is a covariate shift of "
             "the *data*. Internal means: inside the net.",
             "The distribution of what a layer is given changes, because weights below do": "Yes: "
-            "what layer 3 gave the outputs moved by some fifty widths within a hundred steps.",
+            "the $x$ of layer 3 moved by some fifty widths within a hundred steps, and with it "
+            "what the output layer is given.",
             "The output layer gets worse when the hidden layers learn": "That was the suspected "
             "harm. In our test an old output layer got better.",
         },
