@@ -617,3 +617,43 @@ def test_awkward_helper_changes_the_memory_and_not_the_values(rng):
     b = awkward(a, [1, 0, 2, 3, 4], [True, False, True, True, True], True, ">")
     assert (a == b).all()
     assert b.strides != a.strides or b.dtype != a.dtype
+
+
+@pytest.mark.parametrize("shape", [(60, 100), (128, 3), (5461, 3), (8192, 2)], ids=str)
+def test_an_outlier_in_the_first_row_costs_few_digits(shape, rng):
+    x = rng.standard_normal(shape).astype(np.float32)
+    x[0] = 100
+    mean, var = np.zeros(shape[1], np.float32), np.ones(shape[1], np.float32)
+    y, cache = batch_norm(x, running_mean=mean, running_var=var, momentum=1.0)
+    dy = rng.standard_normal(shape).astype(np.float32) + 1
+    dx = batch_norm_backward(dy, cache)[0]
+    exact, exact_cache = batch_norm(x.astype(np.float64))
+    want = batch_norm_backward(dy.astype(np.float64), exact_cache)[0]
+    assert np.abs(y - exact).max() < 2e-6 * np.abs(exact).max()
+    assert np.abs(dx - want).max() < 2e-5 * np.abs(want).max()
+    assert_allclose(mean, x.mean(axis=0, dtype=np.float64), rtol=1e-4)
+
+
+def test_the_type_of_an_earlier_momentum_does_not_matter(rng):
+    x = rng.standard_normal((70_000, 1)).astype(np.float32)
+
+    def running_var(momentum):
+        mean, var = np.zeros(1, np.float32), np.ones(1, np.float32)
+        batch_norm(x, running_mean=mean, running_var=var, momentum=momentum)
+        return var
+
+    assert_allclose(running_var(np.float16(0.25)), running_var(0.25))
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 0), (0, 3), (0, 3, 4)], ids=str)
+def test_evaluating_an_empty_batch_gives_empty_results(shape):
+    x = np.zeros(shape)
+    y, cache = batch_norm(x, None, None, np.zeros(3), np.ones(3), training=False)
+    dx, dgamma, dbeta = batch_norm_backward(y, cache)
+    assert y.shape == dx.shape == shape
+    assert dgamma.shape == dbeta.shape == (3,)
+
+
+def test_training_without_channels_gives_empty_results():
+    y, cache = batch_norm(np.zeros((3, 0, 4)))
+    assert [v.shape for v in (y, *batch_norm_backward(y, cache))] == [(3, 0, 4)] * 2 + [(0,)] * 2

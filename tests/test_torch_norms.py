@@ -432,3 +432,23 @@ def test_a_refused_batch_leaves_running_statistics_alone():
         bnlib.torch.instance_norm(X, mean, var, torch.ones(3))
     assert mean.tolist() == [0] * 4
     assert var.tolist() == [1] * 4
+
+
+def test_a_batch_of_gradients_goes_back_at_once():
+    x, weight = torch.randn(256, 128, requires_grad=True), torch.rand(128, requires_grad=True)
+    y, dys = bnlib.torch.layer_norm(x, [128], weight), torch.randn(2, 256, 128)
+    together = torch.autograd.grad(y, (x, weight), dys, retain_graph=True, is_grads_batched=True)
+    for i, dy in enumerate(dys):
+        alone = torch.autograd.grad(y, (x, weight), dy, retain_graph=True)
+        for one, all_of_them in zip(alone, together, strict=True):
+            torch.testing.assert_close(all_of_them[i], one, rtol=1e-4, atol=1e-4)
+
+
+def test_autocast_does_not_round_the_sums_of_backward():
+    x, weight = torch.randn(256, 512, requires_grad=True), torch.rand(512, requires_grad=True)
+    dy = torch.randn(256, 512)
+    want = torch.autograd.grad(F.layer_norm(x, [512], weight), (x, weight), dy)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = torch.autograd.grad(bnlib.torch.layer_norm(x, [512], weight), (x, weight), dy)
+    for one, other in zip(found, want, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)

@@ -24,10 +24,14 @@ from bnlib.numpy.layers import Layer, need
 from bnlib.numpy.walk import total, walk_over
 
 SHORT = 1 << 14  # up to so many elements Python's own time counts: the short path
+FEW = 128  # values per channel; up to here any of them is a good enough pivot
 
 
 class Cache(NamedTuple):
-    """What batch_norm keeps for batch_norm_backward. Statistics are float64, of shape (C,)."""
+    """What batch_norm keeps for batch_norm_backward.
+
+    Statistics are of shape (C,), and float64; those of the short path are of the working dtype.
+    """
 
     # Of these two the long path keeps x, the short path the other.
     x: np.ndarray | None  # the input, contiguous: change it in place and the gradients are wrong
@@ -114,7 +118,7 @@ def batch_norm(
 
 def follow(running_mean, running_var, cache, momentum):
     """Update the running arrays in place by the batch of a training-mode cache."""
-    old, new, unbiased = _shares(momentum, cache.form.m, cache.var.dtype)
+    old, new, unbiased = _shares(float(momentum), cache.form.m, cache.var.dtype)
     running_mean *= old
     running_mean += new * cache.mean
     running_var *= old
@@ -162,8 +166,8 @@ def _short_forward(x, gamma, beta, given, eps, form):
     """y and the cache, or None where deviations above 1e5 ask for the long path's care."""
     x, weights = form.to_rows(x), form.weights  # weights are 1/m: weights.dot(x) is the mean
     if given is None:
-        # The pivot is the first row: no value of a batch is more than sqrt(m) deviations off.
-        pivot = x[0].copy()
+        # No value of a batch is more than sqrt(m) deviations from the mean: with few, any will do.
+        pivot = x[0].copy() if len(x) <= FEW else weights.dot(x)
         c = x - pivot
         delta = weights.dot(c)
         c -= delta
@@ -171,7 +175,7 @@ def _short_forward(x, gamma, beta, given, eps, form):
         var = weights.dot(y)
     else:
         pivot, var = (v.astype(form.work) for v in given)
-        c, delta, y = x - pivot, form.zero, np.empty_like(x)
+        c, delta, y = x - pivot, np.zeros_like(var), np.empty_like(x)
     std = np.sqrt(var + eps)
     if not std.dot(std) < 1e10:
         return None
@@ -210,7 +214,8 @@ def _forward(x, gamma, beta, given, eps, form):
     y = np.empty_like(arranged)
     xs, ys = walk.split(arranged), walk.split(y)
     if given is None:
-        statistics = _statistics(xs, ys, walk, eps)
+        none = None, np.zeros(walk.C), np.zeros(walk.C)  # a batch without values has none
+        statistics = _statistics(xs, ys, walk, eps) if x.size else none
         if statistics is None:
             return _forward(x, gamma, beta, given, eps, form.wider())
         pivot, delta, var = statistics
@@ -234,6 +239,8 @@ def _forward(x, gamma, beta, given, eps, form):
 
 def _backward(dy, cache):
     form, walk, dx = cache.form, cache.form.walk, np.empty_like(cache.x)
+    if dx.size == 0:
+        return form.restore(dx), np.zeros(walk.C), np.zeros(walk.C)
     xs, dys, dxs = walk.split(cache.x), walk.split(form.arrange(dy)), walk.split(dx)
     means, products = [], []
     for c, d in zip(_centre(xs, cache.pivot, dxs, walk), dys, strict=True):
@@ -416,7 +423,7 @@ class _Form:
             moved = (*shape[:axis], *shape[axis + 1 :], shape[axis])
             self.arranged = moved if channels_last else shape
             self.weights = np.full(before, 1 / max(before, 1), work)
-            self.rows_m, self.zero = np.array(before, work), np.zeros((), work)
+            self.rows_m = np.array(before, work)
 
     def arrange(self, a):
         """a in the order and dtype of the walk; a itself, mostly."""

@@ -20,12 +20,15 @@ import torch
 from bnlib.torch._checks import statistics_dtype
 from bnlib.torch._passes import (
     batch_axes,
+    early_mean,
     first_value,
     per_channel,
     plain,
     scale_shift,
     values_per_channel,
 )
+
+FEW = 128  # values per channel; up to here any of them is a good enough pivot
 
 
 def forward(x, weight, bias, eps, passes=plain):
@@ -61,13 +64,17 @@ def input_gradient(c, dy, weight, delta, invstd, dbeta, sum_dy_xmu, one_over_m, 
 def forward_small(x, weight, bias, eps):
     """`forward` in few operations, for batches where each costs about as much to start as to run.
 
-    A channel's first value is the pivot. Even if it is an outlier it lies within √m deviations of
-    the mean (Samuelson's inequality), which the batches that come here can afford.
+    With few values a channel's first one is the pivot. Even if it is an outlier it lies within √m
+    deviations of the mean (Samuelson's inequality), which costs float32 next to nothing up to FEW.
     Returns y; pivot, Σ (x − pivot) and Σ (x − mu_B)², which small_statistics takes; and what
     backward_small takes: x − mu_B, 1/√(var_B + ε) and a. Vectors keep the dimensions of x.
     """
-    axes, keep, one_over_m = batch_axes(x), x.dim() > 2, 1 / values_per_channel(x)
-    pivot = cast(first_value(x), statistics_dtype(x.dtype))
+    axes, keep, m = batch_axes(x), x.dim() > 2, values_per_channel(x)
+    one_over_m = 1 / m
+    if m <= FEW:
+        pivot = cast(first_value(x), statistics_dtype(x.dtype))
+    else:
+        pivot = per_channel(early_mean(x), x)
     c = x - pivot
     sum_c = c.sum(axes, keep)
     c.sub_(sum_c, alpha=one_over_m)  # x − mu_B

@@ -67,8 +67,8 @@ def dense(x, like=None):
     return x if x.is_contiguous(memory_format=form) else x.contiguous(memory_format=form)
 
 
-def _pivot(x):
-    """The mean of the batch's first sixteenth, which costs next to no pass over memory.
+def early_mean(x):
+    """A pivot: the mean of the batch's first sixteenth, which costs next to no pass over memory.
 
     Whatever the data, it is within √15 standard deviations of the mean of all, so that the
     squares of x − pivot lose four bits at the worst.
@@ -119,7 +119,7 @@ def _compiled_column_sum(x, dtype=None):
 def _plain_moments(x):
     m, total = values_per_channel(x), _sum_for(x)
     # y does not depend on the pivot, so derivatives need not run through it
-    pivot = _pivot(x).detach()
+    pivot = early_mean(x).detach()
     c = x - per_channel(pivot, x)
     if x.is_cpu or torch.compiler.is_compiling():
         return c, pivot, *_moments(total(c), total(c * c), m)
@@ -176,7 +176,7 @@ def _total(parts):
 
 
 def _blocked_moments(x):
-    m, pivot = values_per_channel(x), _pivot(x)
+    m, pivot = values_per_channel(x), early_mean(x)
     p, c = per_channel(pivot, x), torch.empty_like(x, dtype=pivot.dtype)
     sums, squares = [], []
     for x_block, c_block in _blocks(x, c):

@@ -14,8 +14,9 @@ from bnlib.torch._checks import check_batch_norm
 from bnlib.torch._formulas import cast
 from bnlib.torch._passes import dense, passes_for, plain, values_per_channel
 
-SMALL = 1 << 20  # elements; up to here, what counts is how few operations there are
-FEW = 1 << 14  # values per channel; up to here any of them is a good enough pivot for float32
+# Elements; up to here, what counts is how few operations there are. The price is memory: a batch
+# as small as that is kept twice for its backward, as it came and centred.
+SMALL = 1 << 20
 
 
 def batch_norm(
@@ -86,7 +87,7 @@ class _TrainingMode(torch.autograd.Function):
     @staticmethod
     def forward(ctx, input, running_mean, running_var, weight, bias, momentum, eps):
         x, m = dense(input), values_per_channel(input)
-        small = x.is_cpu and x.numel() <= SMALL and m <= FEW and not torch.compiler.is_compiling()
+        small = x.is_cpu and x.numel() <= SMALL and not torch.compiler.is_compiling()
         if small:
             y, *sums, c, invstd, a = _formulas.forward_small(x, weight, bias, eps)
             kept = c, invstd, a

@@ -271,8 +271,12 @@ def _example_total(v, weights):
 
 
 def _suits_blas(v):
-    """Is einsum, which calls BLAS, the faster way to weigh and add up v?"""
-    return _in_blocks(v) and v.numel() >= LARGE
+    """Is einsum, which calls BLAS, the faster way to weigh and add up v, and allowed to?
+
+    Autocast would round its sums to 16 bits, and it has no rule for batches of gradients.
+    """
+    large = _in_blocks(v) and v.numel() >= LARGE
+    return large and torch._C._has_storage(v) and not torch.is_autocast_enabled("cpu")
 
 
 def _spread(v, x):
