@@ -214,8 +214,7 @@ def _forward(x, gamma, beta, given, eps, form):
     y = np.empty_like(arranged)
     xs, ys = walk.split(arranged), walk.split(y)
     if given is None:
-        none = None, np.zeros(walk.C), np.zeros(walk.C)  # a batch without values has none
-        statistics = _statistics(xs, ys, walk, eps) if x.size else none
+        statistics = _statistics(xs, ys, walk, eps)
         if statistics is None:
             return _forward(x, gamma, beta, given, eps, form.wider())
         pivot, delta, var = statistics
@@ -268,6 +267,8 @@ def _statistics(xs, cs, walk, eps):
 
     None when float32 is too narrow: a square of c, or the square of that, exceeds its 1e38.
     """
+    if not xs:  # a batch without values
+        return None, np.zeros(walk.C), np.zeros(walk.C)
     pivot = _first_pivot(xs, walk)
     for _ in range(4):
         means, squares = [], []

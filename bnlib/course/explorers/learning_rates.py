@@ -7,7 +7,7 @@ import numpy as np
 from bnlib.course.explorers.base import Choice, Explorer, Slider
 from bnlib.course.style import COLORS, LINESTYLES, MARKERS
 
-NETS = (("without BN", COLORS["vermillion"]), ("with BN", COLORS["blue"]))
+NETS = {"without BN": COLORS["vermillion"], "with BN": COLORS["blue"]}
 KINDS = ("sigmoid", "ReLU")
 
 
@@ -39,7 +39,7 @@ class LearningRates(Explorer):
     def draw(self, fig):
         left, right = fig.subplots(1, 2, width_ratios=[1.25, 1], sharey=True)
         curves, dots = [], []
-        for i, (label, color) in enumerate(NETS):
+        for i, (label, color) in enumerate(NETS.items()):
             style = {"color": color, "linestyle": LINESTYLES[i]}
             for seed in range(self.accuracy.shape[3]):
                 (line,) = left.plot(self.steps, 0 * self.steps, linewidth=1.8, label=label, **style)
@@ -79,7 +79,7 @@ class LearningRates(Explorer):
             f"{kind}, rate {rate:g}: after 250 steps {first[0]:.2f} without BN and {first[1]:.2f} "
             f"with it; after 3,000 steps {last[0]:.2f} and {last[1]:.2f}."
         )
-        for (label, _), finite in zip(NETS, self.finite[k, :, r], strict=True):
+        for label, finite in zip(NETS, self.finite[k, :, r], strict=True):
             if lost := int((~finite[:, -1]).sum()):
                 text += f" The loss became NaN {label} in {lost} of {len(finite)} seeds."
         return text

@@ -22,6 +22,12 @@ def figure(rows=1, cols=1, size=None, **subplots):
     return fig, fig.subplots(rows, cols, **subplots)
 
 
+def title_over_all(fig, title):
+    """Write the finding over all panels of a figure, or nothing where title is None."""
+    if title:
+        fig.suptitle(title, x=0.01, ha="left", weight="bold")
+
+
 def plot_histograms(*arrays, labels, xlabel, bins=40, range=None, ax=None, title=None):
     """Histograms of the same quantity over one set of bins, each with its own hatch and line.
 

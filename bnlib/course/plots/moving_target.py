@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bnlib.course.plots.general import figure
+from bnlib.course.plots.general import figure, title_over_all
 from bnlib.course.style import COLORS, LINESTYLES, MARKERS
 
 _COLORS = list(COLORS.values())
@@ -39,8 +39,7 @@ def plot_layer_drift(steps, inputs, *, title=None):
         ax.set(xlabel="training step", title=f"hidden layer {layer}")
     axes[0].set_ylabel("x, input of the sigmoids")
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
-    if title:
-        fig.suptitle(title, x=0.01, ha="left", weight="bold")
+    title_over_all(fig, title)
     return axes
 
 

@@ -5,11 +5,11 @@ import copy
 import numpy as np
 from matplotlib.lines import Line2D
 
-from bnlib.course.plots.general import figure
+from bnlib.course.explorers.learning_rates import NETS
+from bnlib.course.plots.general import figure, title_over_all
 from bnlib.course.style import COLORS, LINESTYLES, MARKERS
 
-NETS = {"without BN": "vermillion", "with BN": "blue"}
-_COLORS = [*(COLORS[color] for color in NETS.values()), COLORS["green"]]
+_COLORS = [*NETS.values(), COLORS["green"]]
 
 
 def plot_figure1(steps, accuracy, *, live=None, title=None):
@@ -26,13 +26,13 @@ def plot_figure1(steps, accuracy, *, live=None, title=None):
     for i, (label, color) in enumerate(NETS.items()):
         low, middle, high = np.percentile(accuracy[i], (0, 50, 100), axis=0)
         for ax in (left, right):
-            ax.fill_between(steps, low, high, color=COLORS[color], alpha=0.25, linewidth=0)
-            ax.plot(steps, middle, color=COLORS[color], linestyle=LINESTYLES[i], label=label)
+            ax.fill_between(steps, low, high, color=color, alpha=0.25, linewidth=0)
+            ax.plot(steps, middle, color=color, linestyle=LINESTYLES[i], label=label)
         if live is not None:
             left.plot(
                 live[0],
                 live[1][i],
-                color=COLORS[color],
+                color=color,
                 marker=MARKERS[i],
                 linestyle="none",
                 label="_",
@@ -50,8 +50,7 @@ def plot_figure1(steps, accuracy, *, live=None, title=None):
     right.set(xlim=(0, steps[-1]), ylim=(0.9, 0.96), xlabel="training step")
     right.set_title(f"all {steps[-1]:,}, from 0.90 up")
     right.set_xticks([0, 25_000, 50_000], ["0", "25,000", "50,000"])
-    if title:
-        fig.suptitle(title, x=0.01, ha="left", weight="bold")
+    title_over_all(fig, title)
     return np.array([left, right])
 
 
@@ -82,7 +81,7 @@ def plot_unit_bands(steps, bands, *, title=None):
             steps,
             low,
             high,
-            color=COLORS[color],
+            color=color,
             alpha=0.3,
             linewidth=0,
             zorder=2,
@@ -91,7 +90,7 @@ def plot_unit_bands(steps, bands, *, title=None):
         ax.plot(
             steps,
             middle,
-            color=COLORS[color],
+            color=color,
             linestyle="-",
             zorder=3,
             label="middle of all medians",
@@ -105,8 +104,7 @@ def plot_unit_bands(steps, bands, *, title=None):
         handles[i] = copy.copy(handle)
         handles[i].set_color("#666666")
     fig.legend(handles, labels, loc="outside lower center", ncols=3)
-    if title:
-        fig.suptitle(title, x=0.01, ha="left", weight="bold")
+    title_over_all(fig, title)
     return axes
 
 
@@ -146,8 +144,7 @@ def plot_over_rates(rates, panels, *, ylabel, log=False, ylim=None, title=None):
             ax.minorticks_off()
     axes[0].set(ylabel=ylabel, ylim=ylim)
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
-    if title:
-        fig.suptitle(title, x=0.01, ha="left", weight="bold")
+    title_over_all(fig, title)
     return axes
 
 
