@@ -20,6 +20,7 @@ __all__ = [
     "Mnist",
     "Regression",
     "as_features",
+    "data_file",
     "make_activations",
     "make_two_scales",
     "minibatches",
@@ -31,7 +32,6 @@ FILE_SIZE = 1_619_269
 FILE_SHA256 = "c66ee8b75613799fa3496aa825d401c053457917011ab12686285c906a3015f1"
 ARRAYS_SHA256 = "0cd1c68ceede7756100261599c90c122d328b82119626ebba5c82491eb517ff8"
 N_TRAIN = 8_000
-N_TEST = 2_000
 
 
 class Mnist(NamedTuple):
@@ -75,7 +75,7 @@ def mnist10k() -> Mnist:
     >>> digits.x_train.shape, digits.x_test.shape, digits.y_train[:4].tolist()
     ((8000, 28, 28), (2000, 28, 28), [1, 7, 7, 8])
     """
-    return _load(_find())
+    return _load(data_file(FILE_NAME))
 
 
 def as_features(images, dtype=np.float32):
@@ -230,29 +230,36 @@ def arrays_sha256(images, labels):
     return digest.hexdigest()
 
 
-def _find():
-    """Return where mnist10k.npz is, or raise FileNotFoundError that says how to get it."""
+def data_file(name, rebuild="build_mnist10k.py"):
+    """Where a file of data/ lies: in the folder that BNLIB_DATA names, else beside the package.
+
+    name     such as "mnist10k.npz"
+    rebuild  the script of data/ that makes it
+
+    Raises FileNotFoundError that says where it looked and how to get the file back.
+    """
     if folder := os.environ.get("BNLIB_DATA"):
         places = [Path(folder)]
     else:
         package = Path(__file__).resolve().parent
         places = [package / "_data", package.parent / "data"]  # in a wheel, in a checkout
     for place in places:
-        if (place / FILE_NAME).is_file():
-            return place / FILE_NAME
-    raise FileNotFoundError(f"{places[-1] / FILE_NAME} is missing. {_remedy(places[-1])}")
+        if (place / name).is_file():
+            return place / name
+    missing = places[-1] / name
+    raise FileNotFoundError(f"{missing} is missing. {_remedy(missing, rebuild)}")
 
 
-def _remedy(folder):
+def _remedy(path, rebuild="build_mnist10k.py"):
     if os.environ.get("BNLIB_DATA"):
         return (
             f"The environment variable BNLIB_DATA is {os.environ['BNLIB_DATA']!r}: unset it, "
-            f"or copy the course's data/{FILE_NAME} into that folder."
+            f"or copy the course's data/{path.name} into that folder."
         )
-    if (folder / "build_mnist10k.py").is_file():
+    if (path.parent / rebuild).is_file():
         return (
-            f"In the course's folder, run: git checkout -- data/{FILE_NAME} "
-            "(or rebuild it: python data/build_mnist10k.py)."
+            f"In the course's folder, run: git checkout -- data/{path.name} "
+            f"(or rebuild it: python data/{rebuild})."
         )
     return "Install the package again: python -m pip install --force-reinstall --no-deps bnlib"
 
@@ -284,4 +291,4 @@ def _decode(raw, path):
             what = f"{path} is cut short: {len(raw):,} bytes of {FILE_SIZE:,} are there."
         else:
             what = f"{path} was altered: it is no longer a file of arrays that NumPy can read."
-    raise ValueError(f"{what} {_remedy(path.parent)}") from None
+    raise ValueError(f"{what} {_remedy(path)}") from None

@@ -121,7 +121,7 @@ def test_installed_package_carries_its_own_file(tmp_path, monkeypatch):
     (inside / data.FILE_NAME).write_bytes(DATA_FILE.read_bytes())
     monkeypatch.setattr(data, "__file__", str(tmp_path / "bnlib" / "data.py"))
     monkeypatch.delenv("BNLIB_DATA", raising=False)
-    assert data._find() == inside / data.FILE_NAME
+    assert data.data_file(data.FILE_NAME) == inside / data.FILE_NAME
 
 
 @pytest.mark.parametrize("length", [0, 3, 1000, data.FILE_SIZE - 1])
