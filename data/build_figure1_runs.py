@@ -59,6 +59,7 @@ LARGER_STD = 0.3
 EARLY_NETS = (("sigmoid", 0.1), ("sigmoid", LARGER_STD), ("relu", "he"))
 EARLY_RATES = (0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 7.0, 10.0)
 EARLY_STEPS = tuple(range(0, 601, 5))
+EARLY_SEEDS = tuple(range(6))
 
 # With Batch Normalization, the lengths of the hidden weights free or held at what they were.
 BRAKE_LENGTHS = ("free", "held")
@@ -198,7 +199,7 @@ def parts():
             keep=("accuracy",),
         ),
         "early": grid(
-            (EARLY_NETS, nets, EARLY_RATES, SEEDS),
+            (EARLY_NETS, nets, EARLY_RATES, EARLY_SEEDS),
             lambda kind, place, rate, seed: dict(
                 place=place,
                 seed=seed,

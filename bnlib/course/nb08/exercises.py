@@ -9,6 +9,8 @@ from bnlib.course.kit.exercises import (
     WrongTurn,
 )
 from bnlib.course.kit.quiz import Question
+from bnlib.course.kit.runs import stored_runs
+from bnlib.course.nb08.measures import steps_to
 
 # ── 8.3 ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -35,33 +37,41 @@ def fair_gain(without, with_bn):
     return at_its_best_rate(with_bn) - at_its_best_rate(without)
 
 
+# What a rate adds to 0.6 in the first three seeds, and in the others. Each choice but the right one
+# falls for another row.
+_RATES = {
+    "the mean of the first two": (0.12, 0.08, 0.0, 0.0),
+    "the first seed": (0.17, 0.0, 0.01, 0.01),
+    "the second, or the larger of the two": (0.0, 0.18, 0.02, 0.02),
+    "the smaller of the two": (0.09, 0.09, -0.05, 0.03),
+    "the median of three": (0.095, 0.08, 0.20, 0.0),
+    "the mean of three": (0.09, 0.085, 0.26, -0.2),
+    "the mean of all": (0.05, 0.05, 0.23, 0.23),
+    "the mean of the others": (-0.1, -0.1, 0.25, 0.25),
+    "none": (-0.2, -0.2, -0.2, -0.2),
+}
+
+
 def _two_tables(rng):
-    """(rates, seeds): four choices of a net's rate, by the first two seeds, by the others, by all
-    of them, and by the gain over the other net, give four different rates."""
-    rates, seeds = 6, 5
-    tables = []
-    for best, best_of_other in rng.permutation([[1, 4], [4, 1]]):
-        table = 0.6 + rng.uniform(0, 0.004, size=(rates, seeds))
-        table[best, :2] += 0.1
-        table[best_of_other, :2] += 0.05
-        table[best - 1, 2:] += 0.2
-        table[best + 1] += [0.09, 0.09, 0.18, 0.18, 0.18]
-        tables.append(table)
-    return tuple(tables)
+    """(rates, seeds), (rates, seeds): whatever chooses a net's rate, each choice is another row."""
+    rows = np.array(list(_RATES.values()))
+    seeds = rng.integers(5, 8)
+    rows = np.hstack([rows, np.repeat(rows[:, 3:], seeds - 4, axis=1)])
+    order = rng.permutation(len(rows))
+    tables = rows[order], rows[np.roll(order, rng.integers(1, len(rows)))]
+    return tuple(0.6 + table + rng.uniform(0, 0.004, table.shape) for table in tables)
 
 
-def _chosen_on_all(without, with_bn):
-    def at_its_best_rate(accuracy):
-        return accuracy[accuracy.mean(axis=1).argmax(), 2:]
+def _chosen_by(rule):
+    """The right measurement, after a choice by rule((rates, seeds)) -> (rates,)."""
 
-    return at_its_best_rate(with_bn) - at_its_best_rate(without)
+    def gain(without, with_bn):
+        def at_its_best_rate(accuracy):
+            return accuracy[rule(accuracy).argmax(), 2:]
 
+        return at_its_best_rate(with_bn) - at_its_best_rate(without)
 
-def _chosen_on_the_others(without, with_bn):
-    def at_its_best_rate(accuracy):
-        return accuracy[accuracy[:, 2:].mean(axis=1).argmax(), 2:]
-
-    return at_its_best_rate(with_bn) - at_its_best_rate(without)
+    return gain
 
 
 def _largest_gain(without, with_bn):
@@ -96,8 +106,12 @@ def _rate_of(chooser):
 # ── 8.5 ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-def seconds_gained():
-    return 7 / 1.4
+def doubtful_point():
+    runs = stored_runs()
+    steps = steps_to(0.85, runs["curves_accuracy"][0], runs["curves_steps"])
+    arrived = np.isfinite(steps).sum(axis=2)  # (2 nets, rates): how many of the three seeds
+    ((net, rate),) = np.argwhere((arrived > 0) & (arrived < 3))
+    return runs["curves_rates"][rate], arrived[net, rate]
 
 
 EXERCISES = [
@@ -228,7 +242,7 @@ EXERCISES = [
         wrong_turns=[
             WrongTurn(
                 "chosen on all",
-                _chosen_on_all,
+                _chosen_by(lambda accuracy: accuracy.mean(axis=1)),
                 "You let all seeds choose the rate. Then the winner is in part the luckiest, and "
                 "you measure its luck: choose on the first two only.",
             ),
@@ -245,9 +259,36 @@ EXERCISES = [
             ),
             WrongTurn(
                 "chosen on the others",
-                _chosen_on_the_others,
+                _chosen_by(lambda accuracy: accuracy[:, 2:].mean(axis=1)),
                 "You let the *other* seeds choose. Those are for measuring: choose on the first "
                 "two.",
+            ),
+            WrongTurn(
+                "chosen on the first seed",
+                _chosen_by(lambda accuracy: accuracy[:, 0]),
+                "Only the first seed had a say in your choice. Two may choose: take their mean.",
+            ),
+            WrongTurn(
+                "chosen by the larger of the two",
+                _chosen_by(lambda accuracy: accuracy[:, :2].max(axis=1)),
+                "One lucky seed decides your choice: it falls to the rate with the best *single* "
+                "result. Take the mean of the first two.",
+            ),
+            WrongTurn(
+                "chosen by the smaller of the two",
+                _chosen_by(lambda accuracy: accuracy[:, :2].min(axis=1)),
+                "You choose by the *worse* of the two seeds. Take their mean.",
+            ),
+            WrongTurn(
+                "chosen on three",
+                _chosen_by(lambda accuracy: accuracy[:, :3].mean(axis=1)),
+                "The third seed, with index 2, had a say in your choice: `:2` ends before it.",
+            ),
+            WrongTurn(
+                "by the median of three",
+                _chosen_by(lambda accuracy: np.median(accuracy[:, :3], axis=1)),
+                "Your median sees the third seed, which is for measuring. Take the mean of the "
+                "first two.",
             ),
             WrongTurn(
                 "one rate, by the gain",
@@ -281,20 +322,49 @@ EXERCISES = [
     ),
     ValueExercise(
         id="8.5",
-        title="Steps are not seconds",
-        solution=seconds_gained,
-        rtol=0.01,
-        hint="How long does the net with BN take, if the other takes 7 hours?",
-        praise="A seventh of the steps at 1.4 times the price: a fifth of the time.",
+        title="What is wrong with this figure?",
+        solution=doubtful_point,
+        hint=(
+            "A mean needs numbers. What becomes of a run that never reads 85 of 100?",
+            "`nb08.steps_to` gives NaN for such a run. How many of the three values of each rate "
+            "are numbers? `np.isfinite` tells.",
+        ),
+        praise="One run stands for three: the two that learned nothing have left the mean, and "
+        "the point looks like a good rate.",
+        note="The mean of those that arrived speaks of the survivors only. Draw every seed, or "
+        "break the line where one is missing.",
         wrong_turns=[
-            WrongTurn("multiplied", 9.8, "A dearer step makes BN slower, not faster: divide."),
-            WrongTurn("steps only", 7.0, "Those are steps. Each of them takes 1.4 times as long."),
             WrongTurn(
-                "upside down",
-                1.4 / 7,
-                "That is its share of the time: how many times is it faster?",
+                "the rate alone",
+                10.0,
+                "That is the rate. How many runs stand behind its point? Write both: (rate, runs).",
             ),
-            WrongTurn("subtracted", 5.6, "Factors are divided, not subtracted."),
+            WrongTurn(
+                "those that are missing",
+                (10.0, 2),
+                "That is the rate. But two are the runs that are *missing* from its point.",
+            ),
+            WrongTurn(
+                "three runs",
+                (10.0, 3),
+                "That is the rate. But not all three of its runs reached 85 of 100.",
+            ),
+            WrongTurn(
+                "turned round",
+                (1, 10.0),
+                "The other way round: first the rate, then the number of runs.",
+            ),
+            WrongTurn(
+                "the end of the other curve",
+                (30.0, 3),
+                "With BN all three runs at rate 30 get there; they are slow, and the point is "
+                "honest.",
+            ),
+            WrongTurn(
+                "where no run arrives",
+                (50.0, 0),
+                "At 50 no run gets there, so no point is drawn: nobody is misled.",
+            ),
         ],
     ),
 ]

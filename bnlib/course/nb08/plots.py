@@ -54,66 +54,53 @@ def plot_figure1(steps, accuracy, *, live=None, title=None):
     return np.array([left, right])
 
 
-def plot_unit_bands(steps, bands, *, title=None):
-    """Inputs of the last hidden layer's sigmoids over training, without and with BN.
+def plot_unit_moves(steps, bands, *, first=1000, title=None):
+    """How far the inputs of the last hidden layer's sigmoids move, without and with BN.
 
     steps  (T,) training steps
     bands  (2, T, 3, D) the 15th, 50th and 85th percentile of each unit's input over the examples
+    first  the step from which on units are drawn: each percentile minus the unit's median then
 
-    A thin line is the median of one unit, every fourth being drawn; the band and its middle line
-    are the median over all units of each of the three percentiles. Returns the Axes.
+    A thin line is the median of one unit, every fourth being drawn; the band lies between the
+    medians, over all units, of the two outer percentiles. Returns the Axes.
     """
+    steps = np.asarray(steps)
+    start = list(steps).index(first)
+    steps, bands = steps[start:], np.asarray(bands, np.float64)[:, start:]
     fig, axes = figure(1, 2, size=(10.0, 4.6), sharey=True)
-    for ax, (label, color), percentiles in zip(axes, NETS.items(), bands, strict=True):
-        percentiles = np.asarray(percentiles, np.float64)
+    for i, (ax, (label, color)) in enumerate(zip(axes, NETS.items(), strict=True)):
+        moved = bands[i] - bands[i, 0, 1]  # (T, 3, D)
         lines = ax.plot(
-            steps,
-            percentiles[:, 1, ::4],
-            color="#8c8c8c",
-            linestyle="-",
-            linewidth=0.8,
-            zorder=2.5,
-            antialiased=False,
+            steps, moved[:, 1, ::4], color="#6a6a6a", linestyle="-", linewidth=0.9, zorder=2.5
         )
         lines[0].set_label("median of one unit")
-        low, middle, high = np.median(percentiles, axis=2).T
         ax.fill_between(
             steps,
-            low,
-            high,
+            *np.median(moved[:, (0, 2)], axis=2).T,
             color=color,
             alpha=0.3,
             linewidth=0,
-            zorder=2,
             label="15th to 85th percentile, typical unit",
         )
-        ax.plot(
-            steps,
-            middle,
-            color=color,
-            linestyle="-",
-            zorder=3,
-            label="middle of all medians",
-        )
         ax.set(xlabel="training step", title=label)
-        ax.set_xticks([0, steps[-1] // 2, steps[-1]])
+        ax.set_xticks([first, steps[-1] // 2, steps[-1]])
         ax.xaxis.set_major_formatter("{x:,.0f}")
-    axes[0].set_ylabel("x, input of the last sigmoids")
+    axes[0].set_ylabel(f"y − its median at step {first:,}")
     handles, labels = axes[0].get_legend_handles_labels()
-    for i, handle in enumerate(handles[1:], 1):  # the same for both nets, so in neither's colour
-        handles[i] = copy.copy(handle)
-        handles[i].set_color("#666666")
-    fig.legend(handles, labels, loc="outside lower center", ncols=3)
+    handles[1] = copy.copy(handles[1])  # the same for both nets, so in neither's colour
+    handles[1].set_color("#999999")
+    fig.legend(handles, labels, loc="outside lower center", ncols=2)
     title_over_all(fig, title)
     return axes
 
 
-def plot_over_rates(rates, panels, *, ylabel, log=False, ylim=None, title=None):
+def plot_over_rates(rates, panels, *, ylabel, log=False, ylim=None, colors=_COLORS, title=None):
     """A result of several nets at each learning rate, one mark per seed, one panel a case.
 
     rates   (R,) learning rates, rising
     panels  dict panel title -> dict label -> (R, seeds) values; NaN where there is none
     ylabel  what the values are; log says whether their axis is logarithmic
+    colors  one for each label
 
     A line joins the medians over the seeds, and breaks where a seed has no value. Returns the Axes.
     """
@@ -121,7 +108,7 @@ def plot_over_rates(rates, panels, *, ylabel, log=False, ylim=None, title=None):
     axes = np.atleast_1d(axes)
     for ax, (name, results) in zip(axes, panels.items(), strict=True):
         for i, (label, values) in enumerate(results.items()):
-            color = _COLORS[i]
+            color = colors[i]
             ax.plot(
                 np.broadcast_to(np.asarray(rates)[:, None], values.shape),
                 values,
@@ -179,4 +166,77 @@ def plot_shares(groups, *, xlabel="share of test digits right", ax=None, title=N
     ax.grid(axis="y", visible=False)
     if title:
         ax.set_title(title)
+    return ax
+
+
+def plot_leads(panels, *, title=None):
+    """Differences between two nets, one mark per seed: right of 0 the net with BN is ahead.
+
+    panels  dict label of the horizontal axis -> dict row label -> (seeds,) differences, drawn from
+            top to bottom; blue squares lie right of 0, vermillion dots left of it; bar: mean
+
+    Returns the Axes.
+    """
+    rows = max(len(groups) for groups in panels.values())
+    size = (5.4 * len(panels) + (len(panels) == 1) * 3.0, 0.6 * rows + 1.9)
+    fig, axes = figure(1, len(panels), size=size)
+    axes = np.atleast_1d(axes)
+    for ax, (label, groups) in zip(axes, panels.items(), strict=True):
+        ax.axvline(0, color=COLORS["black"], linewidth=1.5, linestyle="-")
+        for row, values in enumerate(map(np.asarray, groups.values())):
+            ax.plot(values.mean(), row, "|", markersize=26, markeredgewidth=2.5, color="#444444")
+            for ahead, color in enumerate(NETS.values()):
+                part = values[(values > 0) == bool(ahead)]
+                ax.plot(
+                    part,
+                    np.full(len(part), row),
+                    marker=MARKERS[ahead],
+                    linestyle="none",
+                    color=color,
+                    alpha=0.75,
+                )
+        ax.set_yticks(range(len(groups)), list(groups))
+        ax.set_ylim(len(groups) - 0.5, -0.5)
+        reach = 1.15 * max(np.abs(values).max() for values in groups.values())
+        ax.set(xlabel=label, xlim=(-reach, reach))
+        ax.locator_params(axis="x", nbins=6)
+        ax.grid(axis="y", visible=False)
+        for side, text in ((0.0, "← BN behind"), (1.0, "BN ahead →")):
+            ax.annotate(
+                text,
+                (side, 1.02),
+                xycoords="axes fraction",
+                ha="right" if side else "left",
+                fontsize=12,
+            )
+    title_over_all(fig, title)
+    return axes
+
+
+def plot_means_over_rates(rates, steps, *, title=None):
+    """Steps needed at each learning rate, the mean over those seeds that got there: no marks.
+
+    It hides what exercise 8.5 asks for: how many seeds stand behind a point.
+
+    rates  (R,) learning rates, rising
+    steps  (2 nets, R, seeds) steps, NaN where a run never got there
+
+    Returns the Axes.
+    """
+    fig, ax = figure(size=(7.6, 4.2))
+    there = np.isfinite(steps)
+    counts = there.sum(axis=2)
+    means = np.where(there, steps, 0).sum(axis=2) / np.where(counts, counts, np.nan)
+    for i, (label, color) in enumerate(NETS.items()):
+        ax.plot(
+            rates, means[i], color=color, marker=MARKERS[i], linestyle=LINESTYLES[i], label=label
+        )
+    ax.set_xscale("log")
+    ax.set_xticks(*_decades(rates))
+    ax.set_yscale("log")
+    ax.set_yticks([100, 300, 1000, 3000], ["100", "300", "1,000", "3,000"])
+    ax.minorticks_off()
+    ax.set(xlabel="learning rate", ylabel="steps until 85 in 100 are right (mean)")
+    ax.legend()
+    title_over_all(fig, title)
     return ax
