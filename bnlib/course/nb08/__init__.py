@@ -1,11 +1,11 @@
 """The room of notebook 08, what it buys: what it measures, draws, asks and lets play."""
 
-from bnlib.course.kit.plots import plot_accuracy_map
 from bnlib.course.nb08.explorer import LearningRates
 from bnlib.course.nb08.measures import (
     at_best_rate,
     before_against_after,
     dropout_gains,
+    dropout_nets,
     good_scales,
     highest_rates,
     hold_lengths,
@@ -26,6 +26,7 @@ from bnlib.course.nb08.plots import (
     plot_means_over_rates,
     plot_over_rates,
     plot_shares,
+    plot_two_maps,
     plot_unit_moves,
 )
 
@@ -34,17 +35,18 @@ __all__ = [
     "at_best_rate",
     "before_against_after",
     "dropout_gains",
+    "dropout_nets",
     "good_scales",
     "highest_rates",
     "hold_lengths",
     "lead_at_the_end",
     "mean_and_error",
-    "plot_accuracy_map",
     "plot_figure1",
     "plot_leads",
     "plot_means_over_rates",
     "plot_over_rates",
     "plot_shares",
+    "plot_two_maps",
     "plot_unit_moves",
     "price_of_a_step",
     "sayings",

@@ -108,7 +108,7 @@ def _rate_of(chooser):
 
 def doubtful_point():
     runs = stored_runs()
-    steps = steps_to(0.85, runs["curves_accuracy"][0], runs["curves_steps"])
+    steps = steps_to(0.85, runs["larger_accuracy"], runs["curves_steps"])
     arrived = np.isfinite(steps).sum(axis=2)  # (2 nets, rates): how many of the three seeds
     ((net, rate),) = np.argwhere((arrived > 0) & (arrived < 3))
     return runs["curves_rates"][rate], arrived[net, rate]
@@ -329,35 +329,35 @@ EXERCISES = [
             "`nb08.steps_to` gives NaN for such a run. How many of the three values of each rate "
             "are numbers? `np.isfinite` tells.",
         ),
-        praise="One run stands for three: the two that learned nothing have left the mean, and "
-        "the point looks like a good rate.",
-        note="The mean of those that arrived speaks of the survivors only. Draw every seed, or "
-        "break the line where one is missing.",
+        praise="One run stands for three: the two that had not arrived after 3,000 steps are left "
+        "out of the mean, so the point lies too low, and looks as sure as the others.",
+        note="A mean over those that arrived leaves out the slowest. Draw every seed, or break the "
+        "line where one is missing.",
         wrong_turns=[
             WrongTurn(
                 "the rate alone",
-                10.0,
+                0.01,
                 "That is the rate. How many runs stand behind its point? Write both: (rate, runs).",
             ),
             WrongTurn(
                 "those that are missing",
-                (10.0, 2),
+                (0.01, 2),
                 "That is the rate. But two are the runs that are *missing* from its point.",
             ),
             WrongTurn(
                 "three runs",
-                (10.0, 3),
+                (0.01, 3),
                 "That is the rate. But not all three of its runs reached 85 of 100.",
             ),
             WrongTurn(
                 "turned round",
-                (1, 10.0),
+                (1, 0.01),
                 "The other way round: first the rate, then the number of runs.",
             ),
             WrongTurn(
-                "the end of the other curve",
+                "the other end of the curve",
                 (30.0, 3),
-                "With BN all three runs at rate 30 get there; they are slow, and the point is "
+                "At rate 30 all three runs get there with BN; they are slow, and the point is "
                 "honest.",
             ),
             WrongTurn(

@@ -23,7 +23,7 @@ class LearningRates(Explorer):
         "Batch Normalization and three with it. Right, the accuracy reached after 3,000 steps "
         "against the learning rate, with a line at the chosen rate."
     )
-    size = (9.0, 4.1)
+    size = (8.6, 3.8)
 
     def __init__(self, runs, **values):
         self.rates = [float(rate) for rate in runs["curves_rates"]]

@@ -122,6 +122,24 @@ def dropout_gains(runs):
     }
 
 
+def dropout_nets(runs, rate=None):
+    """Accuracy after 500 digits of the six nets: dict label -> (6 seeds,).
+
+    rate  one for all; by default each net has its best one, and its label says which
+    """
+    few, rates = runs["dropout_accuracy"][0, ..., 0], runs["dropout_rates"]
+    nets = {}
+    for q, p in enumerate(runs["dropout_probabilities"]):
+        for net, name in enumerate(("", "BN")):
+            label = ", ".join(filter(None, (name, p and f"Dropout {p:g}"))) or "neither"
+            if rate is None:
+                best = few[:, net, q].mean(axis=1).argmax()
+                nets[f"{label}, rate {rates[best]:g}"] = few[best, net, q]
+            else:
+                nets[label] = few[list(rates).index(rate), net, q]
+    return nets
+
+
 def _best_of(size, lowest=False):
     """(rates, nets, p, seeds) -> (nets, p, seeds), each net and p at its best rate."""
     return np.array(

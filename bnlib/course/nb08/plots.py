@@ -5,11 +5,11 @@ import copy
 import numpy as np
 from matplotlib.lines import Line2D
 
-from bnlib.course.kit.plots import figure, title_over_all
+from bnlib.course.kit.plots import figure, plot_accuracy_map, title_over_all
 from bnlib.course.kit.style import COLORS, LINESTYLES, MARKERS
 
 NETS = {"without BN": COLORS["vermillion"], "with BN": COLORS["blue"]}
-_COLORS = [*NETS.values(), COLORS["green"]]
+_COLORS = [*NETS.values(), COLORS["green"], COLORS["black"]]
 
 
 def plot_figure1(steps, accuracy, *, live=None, title=None):
@@ -22,7 +22,7 @@ def plot_figure1(steps, accuracy, *, live=None, title=None):
     Left, the first 3,000 steps on a logarithmic axis; right, all of them, cut at 0.9. A line is
     the median over the seeds, its band reaches from the worst to the best. Returns the Axes.
     """
-    fig, (left, right) = figure(1, 2, size=(9.4, 4.2), width_ratios=[1, 1.15])
+    fig, (left, right) = figure(1, 2, size=(9.0, 3.8), width_ratios=[1, 1.15])
     for i, (label, color) in enumerate(NETS.items()):
         low, middle, high = np.percentile(accuracy[i], (0, 50, 100), axis=0)
         for ax in (left, right):
@@ -67,11 +67,17 @@ def plot_unit_moves(steps, bands, *, first=1000, title=None):
     steps = np.asarray(steps)
     start = list(steps).index(first)
     steps, bands = steps[start:], np.asarray(bands, np.float64)[:, start:]
-    fig, axes = figure(1, 2, size=(10.0, 4.6), sharey=True)
+    fig, axes = figure(1, 2, size=(9.0, 4.0), sharey=True)
     for i, (ax, (label, color)) in enumerate(zip(axes, NETS.items(), strict=True)):
         moved = bands[i] - bands[i, 0, 1]  # (T, 3, D)
         lines = ax.plot(
-            steps, moved[:, 1, ::4], color="#6a6a6a", linestyle="-", linewidth=0.9, zorder=2.5
+            steps,
+            moved[:, 1, ::4],
+            color="#6a6a6a",
+            linestyle="-",
+            linewidth=0.9,
+            zorder=2.5,
+            antialiased=False,
         )
         lines[0].set_label("median of one unit")
         ax.fill_between(
@@ -85,7 +91,7 @@ def plot_unit_moves(steps, bands, *, first=1000, title=None):
         ax.set(xlabel="training step", title=label)
         ax.set_xticks([first, steps[-1] // 2, steps[-1]])
         ax.xaxis.set_major_formatter("{x:,.0f}")
-    axes[0].set_ylabel(f"y − its median at step {first:,}")
+    axes[0].set_ylabel(f"input − its median at step {first:,}")
     handles, labels = axes[0].get_legend_handles_labels()
     handles[1] = copy.copy(handles[1])  # the same for both nets, so in neither's colour
     handles[1].set_color("#999999")
@@ -94,29 +100,28 @@ def plot_unit_moves(steps, bands, *, first=1000, title=None):
     return axes
 
 
-def plot_over_rates(rates, panels, *, ylabel, log=False, ylim=None, colors=_COLORS, title=None):
+def plot_over_rates(rates, panels, *, ylabel, log=False, ylim=None, looks=(0, 1, 2), title=None):
     """A result of several nets at each learning rate, one mark per seed, one panel a case.
 
     rates   (R,) learning rates, rising
     panels  dict panel title -> dict label -> (R, seeds) values; NaN where there is none
     ylabel  what the values are; log says whether their axis is logarithmic
-    colors  one for each label
+    looks   one for each label: 0 without BN, 1 with it, 2 after the activation, 3 another
 
     A line joins the medians over the seeds, and breaks where a seed has no value. Returns the Axes.
     """
-    fig, axes = figure(1, len(panels), size=(9.8 if len(panels) > 1 else 6.5, 4.4), sharey=True)
+    fig, axes = figure(1, len(panels), size=(9.0 if len(panels) > 1 else 6.0, 3.9), sharey=True)
     axes = np.atleast_1d(axes)
     for ax, (name, results) in zip(axes, panels.items(), strict=True):
-        for i, (label, values) in enumerate(results.items()):
-            color = colors[i]
+        for i, (label, values) in zip(looks, results.items(), strict=False):
+            color = _COLORS[i]
             ax.plot(
                 np.broadcast_to(np.asarray(rates)[:, None], values.shape),
                 values,
                 color=color,
                 marker=MARKERS[i],
                 linestyle="none",
-                markersize=8,
-                alpha=0.7,
+                markersize=6,
                 label=[label] + ["_"] * (values.shape[1] - 1),
             )
             ax.plot(rates, np.median(values, axis=1), color=color, linestyle=LINESTYLES[i])
@@ -141,13 +146,24 @@ def _decades(rates):
     return decades, [f"{rate:g}" for rate in decades]
 
 
+def plot_two_maps(without, with_bn, *, rates, stds, title=None):
+    """Accuracy with BN over rates and scales of first weights; both nets' good cells are framed.
+
+    without, with_bn  (S, R) shares 0..1, as in plot_accuracy_map; blue frame with, dashed without
+    """
+    _, ax = figure(size=(6.8, 3.9))
+    return plot_accuracy_map(
+        with_bn, rates=rates, stds=stds, other=without, color="blue", ax=ax, title=title
+    )
+
+
 def plot_shares(groups, *, xlabel="share of test digits right", ax=None, title=None):
     """Results of several nets, one mark per seed and a bar at their mean.
 
     groups  dict label -> (seeds,) values, drawn from top to bottom; rows whose label begins with
             "BN" are blue squares, the others vermillion dots
     """
-    ax = figure(size=(9.0, 0.55 * len(groups) + 1.3))[1] if ax is None else ax
+    ax = figure(size=(9.0, 0.5 * len(groups) + 1.2))[1] if ax is None else ax
     for row, (label, values) in enumerate(groups.items()):
         normed = label.startswith("BN")
         ax.plot(np.mean(values), row, "|", markersize=26, markeredgewidth=2.5, color="#444444")
@@ -157,7 +173,6 @@ def plot_shares(groups, *, xlabel="share of test digits right", ax=None, title=N
             marker=MARKERS[normed],
             linestyle="none",
             color=COLORS["blue" if normed else "vermillion"],
-            alpha=0.75,
         )
     ax.set_yticks(range(len(groups)), list(groups))
     ax.set_ylim(len(groups) - 0.5, -0.5)
@@ -178,7 +193,7 @@ def plot_leads(panels, *, title=None):
     Returns the Axes.
     """
     rows = max(len(groups) for groups in panels.values())
-    size = (5.4 * len(panels) + (len(panels) == 1) * 3.0, 0.6 * rows + 1.9)
+    size = (5.0 * len(panels) + (len(panels) == 1) * 2.0, 0.5 * rows + 1.7)
     fig, axes = figure(1, len(panels), size=size)
     axes = np.atleast_1d(axes)
     for ax, (label, groups) in zip(axes, panels.items(), strict=True):
@@ -193,7 +208,6 @@ def plot_leads(panels, *, title=None):
                     marker=MARKERS[ahead],
                     linestyle="none",
                     color=color,
-                    alpha=0.75,
                 )
         ax.set_yticks(range(len(groups)), list(groups))
         ax.set_ylim(len(groups) - 0.5, -0.5)
@@ -223,7 +237,7 @@ def plot_means_over_rates(rates, steps, *, title=None):
 
     Returns the Axes.
     """
-    fig, ax = figure(size=(7.6, 4.2))
+    fig, ax = figure(size=(6.8, 3.8))
     there = np.isfinite(steps)
     counts = there.sum(axis=2)
     means = np.where(there, steps, 0).sum(axis=2) / np.where(counts, counts, np.nan)
@@ -234,9 +248,9 @@ def plot_means_over_rates(rates, steps, *, title=None):
     ax.set_xscale("log")
     ax.set_xticks(*_decades(rates))
     ax.set_yscale("log")
-    ax.set_yticks([100, 300, 1000, 3000], ["100", "300", "1,000", "3,000"])
+    ax.set_yticks([50, 100, 300, 1000, 3000], ["50", "100", "300", "1,000", "3,000"])
     ax.minorticks_off()
-    ax.set(xlabel="learning rate", ylabel="steps until 85 in 100 are right (mean)")
-    ax.legend()
+    ax.set(xlabel="learning rate", ylabel="mean steps to 85 in 100")
+    fig.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     title_over_all(fig, title)
     return ax
