@@ -2,11 +2,11 @@
 
 from bnlib.course.nb08.explorer import LearningRates
 from bnlib.course.nb08.measures import (
-    at_best_rate,
-    before_against_after,
     dropout_gains,
     dropout_nets,
+    gains_of_bn,
     good_scales,
+    growth_of_bands,
     highest_rates,
     hold_lengths,
     lead_at_the_end,
@@ -17,7 +17,8 @@ from bnlib.course.nb08.measures import (
     steps_to,
     steps_to_good,
     times_sooner,
-    times_sooner_late,
+    times_sooner_at,
+    times_sooner_coarse,
     verdicts,
 )
 from bnlib.course.nb08.plots import (
@@ -32,11 +33,11 @@ from bnlib.course.nb08.plots import (
 
 __all__ = [
     "LearningRates",
-    "at_best_rate",
-    "before_against_after",
     "dropout_gains",
     "dropout_nets",
+    "gains_of_bn",
     "good_scales",
+    "growth_of_bands",
     "highest_rates",
     "hold_lengths",
     "lead_at_the_end",
@@ -54,6 +55,7 @@ __all__ = [
     "steps_to",
     "steps_to_good",
     "times_sooner",
-    "times_sooner_late",
+    "times_sooner_at",
+    "times_sooner_coarse",
     "verdicts",
 ]

@@ -150,8 +150,8 @@ EXERCISES = [
             WrongTurn(
                 "the same",
                 (0.5, 1.5),
-                "The cliff does move. Long weights shrink the gradient, and a large step makes "
-                "long weights: with BN, the step brakes by itself.",
+                "The largest rate does grow. Long weights shrink the gradient, and a large step "
+                "makes long weights: with BN a step that is too large brakes the next ones.",
             ),
             WrongTurn(
                 "less",
@@ -162,13 +162,13 @@ EXERCISES = [
             WrongTurn(
                 "too far",
                 (13.0, 100.0),
-                "A little too far: the weights before BN would bear it, the output layer does not.",
+                "A little too far. The output layer has no BN after it, and so no such brake.",
             ),
             WrongTurn(
                 "anything goes",
                 (100.0, 10_000.0),
-                "The output layer has no BN after it, nor have $\\gamma$ and $\\beta$. They "
-                "meet their cliff, only later.",
+                "The output layer has no BN after it, nor have $\\gamma$ and $\\beta$: from some "
+                "rate on nothing is learned with BN, too.",
             ),
         ],
         praise="Between three and ten, as far as the rates tried can tell.",
@@ -234,8 +234,8 @@ EXERCISES = [
         inputs=_two_tables,
         hint=(
             "Two nets, so two rates to choose. Which columns may you look at when you choose?",
-            "`accuracy[:, :2].mean(axis=1).argmax()` is the row that is best on the first two "
-            "seeds.",
+            "`.mean(axis=1)` makes one number of each row, and `.argmax()` finds the largest row. "
+            "Which columns go into the mean, and which come out of that row?",
         ),
         praise="Each net at its own best rate, measured on seeds that had no say in the choice.",
         note="The best of twelve rates is in part the luckiest. Fresh seeds take the luck out.",
@@ -386,7 +386,7 @@ QUIZ = [
             "BN makes gradients smaller": "Not as such. Only those of long weights.",
             "Long weights before BN get small gradients, so a step too large brakes the next": "Yes"
             ": $\\mathrm{BN}(aWu) = \\mathrm{BN}(Wu)$, and the gradient is divided by $a$ (section "
-            "3.3 of the paper).",
+            "3.3 of the paper). With the lengths held fixed, our net learns nothing at rate 30.",
             "Its inputs never change": "They do: $\\gamma$ and $\\beta$ are learned.",
         },
         correct=1,

@@ -59,8 +59,15 @@ def times_sooner(runs):
     return {kind: _ratio(steps) for kind, steps in steps_to_good(runs).items()}
 
 
-def times_sooner_late(runs, target=0.93):
-    """The same to a later target, from readings 25 to 250 steps apart: dict kind -> (3 seeds,)."""
+def times_sooner_at(runs, rate):
+    """How many times sooner, both at one rate: sigmoids from weights of 0.1: (3 seeds,)."""
+    at_rate = runs["curves_accuracy"][0][:, list(runs["curves_rates"]).index(rate)]
+    without, with_bn = steps_to(GOOD, at_rate, runs["curves_steps"])
+    return without / with_bn
+
+
+def times_sooner_coarse(runs, target):
+    """The same to any target, from readings 25 to 250 steps apart: dict kind -> (3 seeds,)."""
     sigmoid, relu = runs["curves_accuracy"]
     curves = dict(zip(KINDS, (sigmoid, runs["larger_accuracy"], relu), strict=True))
     return {k: _ratio(steps_to(target, a, runs["curves_steps"])) for k, a in curves.items()}
@@ -101,6 +108,13 @@ def shift_of_units(runs, first=1000):
     return np.median(shift / half_width, axis=-1)
 
 
+def growth_of_bands(runs, first=1000):
+    """How many times as wide the typical unit's 15th-to-85th band gets: (2 nets, 3 seeds)."""
+    bands = runs["figure1_bands"][0].astype(float)
+    width = np.median(bands[..., 2, :] - bands[..., 0, :], axis=-1)  # (nets, seeds, steps)
+    return width[..., -1] / width[..., list(runs["figure1_band_steps"]).index(first)]
+
+
 def dropout_gains(runs):
     """What BN alone, Dropout alone, and Dropout with BN gain: dict name -> (6 seeds,).
 
@@ -119,6 +133,22 @@ def dropout_gains(runs):
         "Dropout 0.2 with BN, loss": few_loss[1, 0] - few_loss[1, 1],
         "BN alone, 8,000 digits": many[1, 0] - many[0, 0],
         "BN alone, loss, 8,000 digits": many_loss[0, 0] - many_loss[1, 0],
+    }
+
+
+def gains_of_bn(runs):
+    """What BN alone gains, for plot_leads: dict of the two measures, each a dict of the sizes."""
+    gains = dropout_gains(runs)
+    few, many = "500 digits", "8,000 digits"
+    return {
+        "gain in accuracy (points)": {
+            few: 100 * gains["BN alone"],
+            many: 100 * gains["BN alone, 8,000 digits"],
+        },
+        "fall of the test loss (nats)": {
+            few: gains["BN alone, loss"],
+            many: gains["BN alone, loss, 8,000 digits"],
+        },
     }
 
 
@@ -211,7 +241,7 @@ def sayings(runs):
     rates, gains = highest_rates(runs), dropout_gains(runs)
     scales, moved = good_scales(runs), shift_of_units(runs)
     more_accurate, higher_rates = before_against_after(runs)
-    early, late = times_sooner(runs), times_sooner_late(runs)
+    early, late = times_sooner(runs), times_sooner_coarse(runs, 0.93)
     fairest = KINDS[1:]  # sigmoids from weights of 0.3, and ReLU
     only_sigmoids = {  # saying: (effects, unit)
         "first weights matter less": (scales[1] / scales[0], "times"),
