@@ -177,7 +177,7 @@ def test_held_lengths_stay_and_the_last_layer_is_left_alone():
 
 def test_price_of_a_step_is_that_of_the_second_net():
     rng = np.random.default_rng(0)
-    x, y = rng.normal(size=(120, 5)), rng.integers(0, 3, 120)
+    x, y = rng.normal(size=(120, 5)).astype(np.float32), rng.integers(0, 3, 120)
 
     def net(width):
         return bn.Sequential(bn.Linear(5, width, rng=rng), bn.Linear(width, 3, rng=rng))
