@@ -4,9 +4,9 @@ usage: python data/build_figure1_runs.py [--jobs N] [--output FILE] [--only PART
 
 Every run is of the net of Figure 1 in Ioffe & Szegedy 2015 (784-100-100-100-10), or of a variation
 of it, on the course's MNIST digits, with and without Batch Normalization, in NumPy. README.md
-beside this file says what the arrays are. Some 1,500 runs take about three quarters of an hour on two
-cores; --jobs says how many run at once (default: one per core). --only repeats the named parts
-and takes the others from FILE as they are. Nothing is downloaded.
+beside this file says what the arrays are. Some 1,500 runs take about three quarters of an hour
+on two cores; --jobs says how many run at once (default: one per core). --only repeats the named
+parts and takes the others from FILE as they are. Nothing is downloaded.
 """
 
 import argparse
