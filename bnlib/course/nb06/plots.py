@@ -2,18 +2,18 @@
 
 import numpy as np
 
-from bnlib.course.kit.plots import figure
+from bnlib.course.kit.plots import figure, plot_curves, plot_heatmap
 from bnlib.course.kit.style import COLORS
 
 _FORWARD, _BACK = COLORS["blue"], COLORS["vermillion"]
 
 
-def plot_backward_graph(forward, backward, *, title=None, ax=None):
+def plot_backward_graph(forward, backward=None, *, title=None, ax=None):
     """The computational graph of one feature, each box with its value and its gradient.
 
     forward   dict node -> value, an array of a few numbers or one number, for the nodes
               x, mu_B, c (x minus mean), var_B, s (root), x_hat, y
-    backward  dict node -> ∂ℓ/∂node, likewise
+    backward  dict node -> ∂ℓ/∂node, likewise; or None, to draw the values alone
     """
     places = {
         "x": (0.0, 0.0, "$x$"),
@@ -41,9 +41,11 @@ def plot_backward_graph(forward, backward, *, title=None, ax=None):
     for name, (px, py, _) in places.items():
         value, gradient = (1.48, 1.27) if py else (-0.29, -0.5)  # away from the arrows
         ax.text(px, value, _numbers(forward[name]), color=_FORWARD, fontsize=13, **center)
-        ax.text(px, gradient, _numbers(backward[name]), **back, **center)
+        if backward:
+            ax.text(px, gradient, _numbers(backward[name]), **back, **center)
     ax.text(-0.6, -0.85, "upright: the value", color=_FORWARD, fontsize=13, va="center")
-    ax.text(1.7, -0.85, "italic: the gradient of the loss", va="center", **back)
+    if backward:
+        ax.text(1.7, -0.85, "italic: the gradient of the loss", va="center", **back)
     ax.set(xlim=(-0.9, 9.8), ylim=(-1.0, 1.65))
     ax.set_axis_off()
     ax.set_title(title or "Values flow right, gradients flow left")
@@ -52,8 +54,6 @@ def plot_backward_graph(forward, backward, *, title=None, ax=None):
 
 def plot_jacobian(jacobian, *, title=None, ax=None):
     """How much each x̂ moves per unit of each x: (m, m), with the numbers written in."""
-    from bnlib.course.kit.plots import plot_heatmap
-
     m, top = len(jacobian), np.abs(jacobian).max()
     return plot_heatmap(
         jacobian,
@@ -94,22 +94,41 @@ def plot_gradient_error(steps, errors, *, title=None, ax=None):
     return ax
 
 
-def plot_two_gradients(steps, curves, norms, *, size=(10.4, 4.3)):
-    """Training with the full gradient and with the statistics taken as constants.
+def plot_twins(steps, curves, *, title=None, ax=None):
+    """Two curves that should be one: the first broad and pale, the second thin on top of it.
 
     steps   (T,) training steps
-    curves  dict label -> (seeds, T) training loss
-    norms   dict label -> (seeds, T) length of the bias before the normalization
+    curves  dict of two: label -> (T,) training loss
     """
-    from bnlib.course.kit.plots import plot_curves
+    ax = figure()[1] if ax is None else ax
+    (first, pale), (second, thin) = curves.items()
+    ax.plot(steps, pale, color=COLORS["orange"], linestyle="-", linewidth=9, alpha=0.5, label=first)
+    ax.plot(steps, thin, color=COLORS["black"], linestyle="-", linewidth=1.8, label=second)
+    ax.set(xlabel="training step", ylabel="training loss (nats)", ylim=(0, None))
+    ax.set_title(title or "Training loss, one on top of the other")
+    ax.legend()
+    return ax
 
+
+def plot_dropped_terms(runs, *, rate, rates=(0.1, 0.3, 1.0), per_point=20, size=(10.4, 4.6)):
+    """Training with the full gradient and with terms left out: the loss, and a useless bias.
+
+    runs   dict label -> (loss, length), each (rates, seeds, T); what train_with_dropped_terms gives
+    rate   which of the rates is drawn
+    """
     fig, (left, right) = figure(1, 2, size=size)
-    plot_curves(steps, curves, xlabel="training step", ylabel="training loss (nats)", ax=left,
-                title="Without the mean's term: a higher loss …")  # fmt: skip
-    plot_curves(steps, norms, xlabel="training step", ylabel=r"length of the bias, $\|b\|$",
-                ax=right, title="… and a bias that grows for nothing")  # fmt: skip
-    right.get_legend().remove()
-    left.set_ylim(0, None)
+    place = list(rates).index(rate)
+    points = next(iter(runs.values()))[0].shape[-1]
+    steps = per_point * np.arange(1, points + 1)
+    for ax, part, ylabel, title in (
+        (left, 0, "training loss (nats)", f"Loss at rate {rate:g}"),
+        (right, 1, r"length of the bias, $\|b\|$", "Bias before the first BN"),
+    ):
+        curves = {label: pair[part][place] for label, pair in runs.items()}
+        plot_curves(steps, curves, xlabel="training step", ylabel=ylabel, ax=ax, title=title)
+        ax.get_legend().remove()
+        ax.set_ylim(0, None)
+    fig.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return fig
 
 
