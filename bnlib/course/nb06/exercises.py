@@ -9,26 +9,22 @@ from bnlib.course.kit.exercises import (
     TestExercise,
     WrongTurn,
 )
+from bnlib.course.kit.layer import (
+    batch_norm,
+    batch_norm_backward,
+    dx_in_one_line,
+    through_centring,
+    through_quotient,
+    through_scale,
+    through_variance,
+)
 from bnlib.course.kit.quiz import Question
 
 # ── the nodes: 6.2 to 6.5 ───────────────────────────────────────────────────────────────────────
 
 
-def through_scale(dy, x_hat, gamma):
-    dx_hat = gamma * dy
-    dgamma = (dy * x_hat).sum(axis=0)  # one gamma served all examples: their shares add up
-    dbeta = dy.sum(axis=0)
-    return dx_hat, dgamma, dbeta
-
-
 def _scale_inputs(rng):
     return rng.normal(0.3, 1, size=(7, 4)), rng.normal(size=(7, 4)), rng.uniform(1.5, 3, size=4)
-
-
-def through_quotient(dx_hat, c, s):
-    dc = dx_hat / s
-    ds = (dx_hat * -c / s**2).sum(axis=0)  # one s served all examples
-    return dc, ds
 
 
 def _quotient_inputs(rng):
@@ -36,18 +32,9 @@ def _quotient_inputs(rng):
     return rng.normal(0.3, 1, size=(7, 4)), c - c.mean(axis=0), rng.uniform(1.2, 3, size=4)
 
 
-def through_variance(ds, c, s):
-    dvar_B = ds / (2 * s)
-    return dvar_B * 2 * c / len(c)  # one c_j moves the mean of the squares by 2 c_j / m
-
-
 def _variance_inputs(rng):
     dx_hat, c, s = _quotient_inputs(rng)
     return dx_hat.sum(axis=0) + 1, c, s
-
-
-def through_centring(dc):
-    return dc - dc.mean(axis=0)
 
 
 # ── 6.6 ─────────────────────────────────────────────────────────────────────────────────────────
@@ -125,36 +112,12 @@ def _dx_zero(dy, x, gamma, eps):
 # ── 6.7 ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-def batch_norm_backward(dy, cache):
-    c, s, x_hat, gamma = (cache[name] for name in ("c", "s", "x_hat", "gamma"))
-    rows = dy
-    if dy.ndim == 4:  # (N, C, H, W): one row for each place of each image
-        N, C, H, W = dy.shape
-        rows = dy.transpose(0, 2, 3, 1).reshape(-1, C)
-
-    dx_hat = gamma * rows
-    dgamma, dbeta = (rows * x_hat).sum(axis=0), rows.sum(axis=0)
-    ds = (dx_hat * -c / s**2).sum(axis=0)
-    dc = dx_hat / s + ds / (2 * s) * 2 * c / len(c)
-    dx = dc - dc.mean(axis=0)
-
-    if dy.ndim == 4:
-        dx = dx.reshape(N, H, W, C).transpose(0, 3, 1, 2)
-    return dx, dgamma, dbeta
-
-
-def _cache(x, gamma, eps):
-    """What batch_norm of notebook 04 keeps."""
-    rows = x if x.ndim == 2 else x.transpose(0, 2, 3, 1).reshape(-1, x.shape[1])
-    c = rows - rows.mean(axis=0)
-    s = np.sqrt((c**2).mean(axis=0) + eps)
-    return {"c": c, "s": s, "x_hat": c / s, "gamma": gamma}
-
-
 def _rows_or_images(rng):
     shape = (9, 4) if rng.random() < 0.5 else (5, 4, 3, 2)
     x = rng.normal(rng.uniform(-3, 3), rng.uniform(0.5, 2), size=shape)
-    return rng.normal(0.3, 1, size=shape), _cache(x, rng.uniform(1.5, 3, size=4), 0.1)
+    return rng.normal(0.3, 1, size=shape), batch_norm(
+        x, rng.uniform(1.5, 3, size=4), np.zeros(4), 0.1
+    )[1]
 
 
 def _reshaped_without_transpose(dy, cache):
@@ -174,13 +137,10 @@ def _back_without_transpose(dy, cache):
 # ── 6.8 ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-def dx_in_one_line(dy, x_hat, gamma, s):
-    return gamma / s * (dy - dy.mean(axis=0) - x_hat * (dy * x_hat).mean(axis=0))
-
-
 def _one_line_inputs(rng):
     x = rng.normal(size=(7, 4)) * rng.uniform(0.5, 2, size=4) + rng.uniform(-3, 3, size=4)
-    cache = _cache(x, rng.uniform(1.5, 3, size=4), rng.uniform(0.05, 0.2))
+    gamma, eps = rng.uniform(1.5, 3, size=4), rng.uniform(0.05, 0.2)
+    cache = batch_norm(x, gamma, np.zeros(4), eps)[1]
     return rng.normal(0.3, 1, size=(7, 4)), cache["x_hat"], cache["gamma"], cache["s"]
 
 

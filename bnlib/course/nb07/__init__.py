@@ -1,10 +1,29 @@
 """The room of notebook 07, inference mode: what it draws, asks and lets play."""
 
+from bnlib.course.nb07.experiments import (
+    error,
+    error_with_statistics_of,
+    folded,
+    net_with_dead_units,
+    reestimate,
+    shifted_digits,
+    spread_of_running_mean,
+    stored_and_reestimated,
+)
 from bnlib.course.nb07.explorer import RunningEstimate
-from bnlib.course.nb07.plots import plot_error_against_batch, plot_paired_errors
+from bnlib.course.nb07.plots import plot_error_against_batch, plot_paired_errors, plot_repair
 
 __all__ = [
     "RunningEstimate",
+    "error",
+    "error_with_statistics_of",
+    "folded",
+    "net_with_dead_units",
     "plot_error_against_batch",
     "plot_paired_errors",
+    "plot_repair",
+    "reestimate",
+    "shifted_digits",
+    "spread_of_running_mean",
+    "stored_and_reestimated",
 ]

@@ -55,3 +55,20 @@ def plot_paired_errors(groups, *, labels, title=None, ax=None):
     ax.set_title(title or "")
     ax.legend(loc="upper left")
     return ax
+
+
+def plot_repair(steps, curves, *, title=None, ax=None):
+    """Test accuracy of the net of notebook 01 and of the same net with a BN in each layer.
+
+    steps   (T,) training steps
+    curves  dict of three: without BN, with bnlib's, with the learner's -> (T,) shares 0..1
+    """
+    ax = figure(size=(8.0, 4.6))[1] if ax is None else ax
+    (plain, low), (library, broad), (own, thin) = curves.items()
+    ax.plot(steps, low, color=COLORS["vermillion"], linestyle="-", marker="o", label=plain)
+    ax.plot(steps, broad, color=COLORS["sky"], linestyle="-", linewidth=9, alpha=0.6, label=library)
+    ax.plot(steps, thin, color=COLORS["blue"], linestyle="--", marker="s", label=own)
+    ax.set(xlabel="training step", ylabel="share of test digits right", ylim=(0, 1))
+    ax.set_title(title or "Six sigmoid layers, without and with BN")
+    ax.legend(loc="center right")
+    return ax
