@@ -448,7 +448,7 @@ QUIZ = [
             "All ones": "That is $\\partial\\ell/\\partial y$.",
             "γ/s": "Only if the statistics were constants.",
             "Zero": "The $y$ of a channel add up to $m\\beta$ whatever $x$ is. A gradient check "
-            "with this loss checks nothing.",
+            "with this loss does not see a missing $\\gamma$ or a missing variance term.",
         },
         correct=2,
     ),

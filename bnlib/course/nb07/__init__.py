@@ -4,11 +4,13 @@ from bnlib.course.nb07.experiments import (
     error,
     error_with_statistics_of,
     folded,
+    gained_by_reestimating,
     net_with_dead_units,
     reestimate,
     shifted_digits,
     spread_of_running_mean,
     stored_and_reestimated,
+    updates_until_half,
 )
 from bnlib.course.nb07.explorer import RunningEstimate
 from bnlib.course.nb07.plots import plot_error_against_batch, plot_paired_errors, plot_repair
@@ -18,6 +20,7 @@ __all__ = [
     "error",
     "error_with_statistics_of",
     "folded",
+    "gained_by_reestimating",
     "net_with_dead_units",
     "plot_error_against_batch",
     "plot_paired_errors",
@@ -26,4 +29,5 @@ __all__ = [
     "shifted_digits",
     "spread_of_running_mean",
     "stored_and_reestimated",
+    "updates_until_half",
 ]

@@ -29,12 +29,29 @@ def reestimate(model, x, batch_size=500):
     return model.eval()
 
 
+def gained_by_reestimating(model, x_train, x, y):
+    """How much the error on x, y falls when the statistics are estimated again on x_train."""
+    return error(model, x, y) - error(reestimate(model, x_train), x, y)
+
+
 def spread_of_running_mean(momentum, rng, updates=4000, settled=200):
     """The deviation of a running mean of independent draws of deviation 1, once it has settled."""
     path = [0.0]
     for draw in rng.standard_normal(updates):
         path.append((1 - momentum) * path[-1] + momentum * draw)
     return float(np.std(path[settled:]))
+
+
+def updates_until_half(layer):
+    """How many updates a fresh torch.nn.BatchNorm1d(1) makes until its start value weighs < 1/2."""
+    import torch
+
+    layer.running_mean.fill_(1.0)
+    around_zero, updates = torch.tensor([[-1.0], [1.0]]), 0
+    while layer.running_mean.item() >= 0.5:
+        layer(around_zero)
+        updates += 1
+    return updates
 
 
 def shifted_digits(x):
