@@ -2,8 +2,8 @@
 
 claim("text", condition)       a sentence, proved where it stands
 use_course_style()             one look for figures and printed arrays
-show(ax, alt="…")              a figure with its alternative text
-check, hint, solution, settle  exercises that give feedback
+show(ax)                       a figure, and the text that stands for it
+check, hint, solution, settle  exercises that give feedback; nothing is told before it is asked
 quiz("03")                     questions with feedback
 stored_runs()                  the long training runs behind notebooks 01 and 08
 nb00, nb01, …                  the rooms, each imported on its own: from bnlib.course import nb05
