@@ -83,15 +83,20 @@ def error_with_statistics_of(digit, models, x, y):
     return [error(reestimate(model, x[y == digit]), x, y) for model in models]
 
 
-def net_with_dead_units(x, y, seed=2):
-    """Three layers of Linear, ReLU, BN (in this order), trained until some units are silent."""
+def silent_units(place, x, y, seed, steps=300):
+    """How many of the 100 units of a first layer have a running variance next to 0.
+
+    place  of the BN: "after" the ReLU or "before" it
+    """
     weights, layers = np.random.default_rng(seed), []
-    for width_in, width in pairwise((784, 100, 100, 100)):
+    for width_in, width in pairwise((784, 100, 100)):
         linear = bn.Linear(width_in, width, rng=weights, init="he", bias=False)
-        layers += [linear, bn.ReLU(), bn.BatchNorm(width)]
+        rest = [bn.ReLU(), bn.BatchNorm(width)]
+        layers += [linear, *(rest if place == "after" else rest[::-1])]
     model = bn.Sequential(*layers, bn.Linear(100, 10, rng=weights, init="he"))
-    bn.fit(model, x, y, steps=1000, batch_size=60, rng=100 + seed, lr=0.1)
-    return model
+    bn.fit(model, x, y, steps=steps, batch_size=60, rng=100 + seed, lr=0.3, progress=False)
+    norm = next(layer for layer in model if isinstance(layer, bn.BatchNorm))
+    return int((norm.running_var < 1e-6).sum())
 
 
 def folded(model, fold):
