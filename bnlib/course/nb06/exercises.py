@@ -9,6 +9,7 @@ from bnlib.course.kit.exercises import (
     TestExercise,
     WrongTurn,
 )
+from bnlib.course.kit.faults import Term, backward_terms
 from bnlib.course.kit.layer import (
     batch_norm,
     batch_norm_backward,
@@ -142,6 +143,24 @@ def _one_line_inputs(rng):
     gamma, eps = rng.uniform(1.5, 3, size=4), rng.uniform(0.05, 0.2)
     cache = batch_norm(x, gamma, np.zeros(4), eps)[1]
     return rng.normal(0.3, 1, size=(7, 4)), cache["x_hat"], cache["gamma"], cache["s"]
+
+
+def _terms(dy, cache):
+    """The three terms of dx, in the shape of dy."""
+    rows = dy if dy.ndim == 2 else dy.transpose(0, 2, 3, 1).reshape(-1, dy.shape[1])
+
+    def shaped(value):
+        value = np.broadcast_to(value, rows.shape)
+        if dy.ndim == 2:
+            return value
+        N, C, H, W = dy.shape
+        return value.reshape(N, H, W, C).transpose(0, 3, 1, 2)
+
+    terms = backward_terms(rows, cache["x_hat"], cache["gamma"] / cache["s"])
+    return [
+        Term(term.name, shaped(term.value), {k: shaped(v) for k, v in term.wrong.items()})
+        for term in terms
+    ]
 
 
 # ── 6.9 ─────────────────────────────────────────────────────────────────────────────────────────
@@ -344,14 +363,40 @@ EXERCISES = [
             "bnlib's": _dx_of_the_library,
             "one feature at a time": _dx_one_feature_at_a_time,
         },
-        wrong={
-            "takes both statistics as constants": _dx_constants,
-            "has lost the term through the variance": _dx_no_variance_term,
-            "has lost the term through the mean": _dx_no_mean_term,
-            "has lost γ": _dx_no_gamma,
-            "has lost ε": _dx_no_eps,
-            "always answers 0": _dx_zero,
-        },
+        wrong=[
+            WrongTurn(
+                "constants",
+                _dx_constants,
+                "A backward pass slips through that takes both statistics as constants.",
+            ),
+            WrongTurn(
+                "no variance term",
+                _dx_no_variance_term,
+                "One slips through that has lost the term through the variance. Is your `dy` "
+                "random, or the same for all examples?",
+            ),
+            WrongTurn(
+                "no mean term",
+                _dx_no_mean_term,
+                "One slips through that has lost the term through the mean.",
+            ),
+            WrongTurn(
+                "no gamma",
+                _dx_no_gamma,
+                "One slips through that has lost $\\gamma$. Which $\\gamma$ do you try it with?",
+            ),
+            WrongTurn(
+                "no eps",
+                _dx_no_eps,
+                "One slips through that has lost $\\varepsilon$. How large is yours, beside the "
+                "variance of your `x`?",
+            ),
+            WrongTurn(
+                "always 0",
+                _dx_zero,
+                "One slips through that always answers 0. Is 0 the right answer for your inputs?",
+            ),
+        ],
         hint=(
             "Which loss? A plain sum of $y$ never changes, so its gradient is 0. Weigh the entries "
             "of $y$ with random numbers: `(dy * y).sum()`.",
@@ -369,6 +414,8 @@ EXERCISES = [
         solution=batch_norm_backward,
         inputs=_rows_or_images,
         returns=("dx", "dgamma", "dbeta"),
+        terms=_terms,
+        terms_of="dx",
         hint=(
             "Rows first: call the nodes in the order of the walk, and add both shares of `dc`.",
             "Images: `dy.transpose(0, 2, 3, 1).reshape(-1, C)` makes the rows; the two steps are "
@@ -396,6 +443,7 @@ EXERCISES = [
         keeps="dx_in_one_line",
         solution=dx_in_one_line,
         inputs=_one_line_inputs,
+        terms=lambda dy, x_hat, gamma, s: backward_terms(dy, x_hat, gamma / s),
         hint=(
             "Centring subtracts the mean over the batch. Which of the two terms of $dc$ has a mean "
             "that is not 0?",
