@@ -113,8 +113,12 @@ class _Tracer(torch.fx.Tracer):
         return super().to_bool(obj) if answer is None else answer
 
     def is_leaf_module(self, m, module_qualified_name):
+        if isinstance(m, _BatchNorm) or m in self.flow.boxes:
+            return True
         leaf = super().is_leaf_module(m, module_qualified_name)
-        return leaf or m in self.flow.boxes or isinstance(m, _BatchNorm)
+        if leaf and any(m.children()):
+            self.flow.boxes[m] = "it is torch's own and counts as one operation"
+        return leaf
 
     def call_module(self, m, forward, args, kwargs):
         if _trains(m):
