@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib import rc_context
 
-from bnlib.course.plots import figure
-from bnlib.course.style import COLORS, RC
+from bnlib.course.kit.plots import figure
+from bnlib.course.kit.style import COLORS, RC
 from bnlib.data import as_features, minibatches, mnist10k
 from bnlib.numpy import SGD, BatchNorm, Linear, Sequential, Sigmoid, softmax_cross_entropy
 

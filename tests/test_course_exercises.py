@@ -10,15 +10,16 @@ import pytest
 import torch
 
 from bnlib.course import check, hint, settle, solution
-from bnlib.course.exercises import (
+from bnlib.course.kit.asking import exercises_of, notebooks
+from bnlib.course.kit.differences import describe_difference
+from bnlib.course.kit.exercises import (
+    GUESSES,
     FunctionExercise,
     PredictionExercise,
     ValueExercise,
     WrongTurn,
-    exercises_of,
-    notebooks,
 )
-from bnlib.course.exercises.machinery import GUESSES, Verdict, describe_difference
+from bnlib.course.kit.verdicts import Verdict
 
 # ── every exercise of every notebook ────────────────────────────────────────────────────────────
 
@@ -327,7 +328,7 @@ DEMO = [
 @pytest.fixture(autouse=True)
 def _demo(monkeypatch):
     module = SimpleNamespace(EXERCISES=DEMO)
-    monkeypatch.setitem(sys.modules, "bnlib.course.exercises.nb98", module)
+    monkeypatch.setitem(sys.modules, "bnlib.course.nb98.exercises", module)
 
 
 def half_filled(x, eps=1e-5):

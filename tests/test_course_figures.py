@@ -11,9 +11,10 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from bnlib.course import plots, show, use_course_style
-from bnlib.course.figures import figure_of, picture, png_bytes, small_png
-from bnlib.course.style import COLORS, HATCHES, LINESTYLES, MARKERS
+from bnlib.course import show, use_course_style
+from bnlib.course.kit import plots
+from bnlib.course.kit.figures import figure_of, picture, png_bytes, small_png
+from bnlib.course.kit.style import COLORS, HATCHES, LINESTYLES, MARKERS
 
 ALT = "A line that rises from 1 to 3."
 

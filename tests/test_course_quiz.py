@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from bnlib.course import quiz
-from bnlib.course.exercises import notebooks
-from bnlib.course.quiz import Question
+from bnlib.course.kit.asking import notebooks
+from bnlib.course.kit.quiz import Question
 
 DEMO = [
     Question("What does $\\gamma$ do?", {"scales `x`": "Yes, it does.", "a < b": "No *way*."}, 0),
@@ -18,7 +18,7 @@ DEMO = [
 
 @pytest.fixture
 def demo(monkeypatch):
-    monkeypatch.setitem(sys.modules, "bnlib.course.exercises.nb98", SimpleNamespace(QUIZ=DEMO))
+    monkeypatch.setitem(sys.modules, "bnlib.course.nb98.exercises", SimpleNamespace(QUIZ=DEMO))
     return quiz("98")._repr_mimebundle_()
 
 

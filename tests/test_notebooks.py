@@ -330,7 +330,7 @@ def check_opens_with_aims(notebook):
 
 def check_has_an_explorer(notebook):
     shown = [n for n, o in notebook.outputs if WIDGET_VIEW in o.get("data", {})]
-    if not re.search(r"\bexplorers\.\w+\(", whole_code(notebook)) or not shown:
+    if not re.search(r"\bnb\d\d\.[A-Z]\w+\(", whole_code(notebook)) or not shown:
         return ["no explorer is shown"]
     return [] if notebook.widgets else ["the explorer's state was not saved: no picture on paper"]
 
@@ -639,7 +639,7 @@ def sample():
         prose("Five minutes.", "notes"),
         code('show(plot, alt="…")\nprint("done")', [data, "done\n"]),
         prose("## Play\n\nMove it.", "slide"),
-        code("explorers.Bars()", [view]),
+        code("nb03.Bars()", [view]),
         *exercises,
         prose("## Misconceptions\n\nNone.", "slide"),
         prose("## Summary\n\nAll.", "slide"),

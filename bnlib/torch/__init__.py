@@ -8,7 +8,8 @@ SyncBatchNorm           torch.nn's, on CPUs too
 convert, revert         a model's batch norms become ours, and the way back
 fuse                    a model for evaluation, its batch norms folded into its other layers
 recompute_statistics    population statistics in place of running averages
-fit, evaluate           bnlib.numpy's training loop, on a device
+fit, evaluate, last_history
+                        bnlib.numpy's training loop, on a device
 """
 
 from bnlib.torch.batchnorm import batch_norm
@@ -17,6 +18,7 @@ from bnlib.torch.distributed import SyncBatchNorm
 from bnlib.torch.modules import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from bnlib.torch.norms import group_norm, instance_norm, layer_norm
 from bnlib.torch.training import evaluate, fit
+from bnlib.training import last_history
 
 __all__ = [
     "BatchNorm1d",
@@ -30,6 +32,7 @@ __all__ = [
     "fuse",
     "group_norm",
     "instance_norm",
+    "last_history",
     "layer_norm",
     "recompute_statistics",
     "revert",

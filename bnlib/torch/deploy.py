@@ -14,9 +14,11 @@ import torch
 import torch.fx
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from bnlib.data import as_rows
 from bnlib.torch._flow import data_flow
 from bnlib.torch.distributed import SyncBatchNorm
 from bnlib.torch.modules import BatchNorm1d, BatchNorm2d, BatchNorm3d
+from bnlib.torch.training import to_tensor
 
 OURS = {
     torch.nn.SyncBatchNorm: SyncBatchNorm,
@@ -396,9 +398,9 @@ def recompute_statistics(model, batches):
     same batch. Dropout and the like are off meanwhile, as when the statistics will be used.
 
     model    a torch.nn.Module; torch.nn's batch norms and ours in it get new statistics
-    batches  an iterable of input tensors, or of tuples that begin with one, as a DataLoader or
-             minibatches(x, y, ...) gives them; best of the size trained on. They go to the
-             device of the model's first parameter
+    batches  an iterable of inputs, tensors or arrays, or of tuples that begin with one, as a
+             DataLoader or minibatches(x, y, ...) gives them; best of the size trained on. They
+             go to the device of the model's first parameter
 
     A layer used several times in a batch gets the average of its uses; one that is not used keeps
     its statistics. num_batches_tracked becomes the number of batches that counted. Modes and
@@ -415,9 +417,9 @@ def recompute_statistics(model, batches):
     (4.0, 5.0)
     """
     _check_module(model)
-    if isinstance(batches, torch.Tensor):
+    if hasattr(batches, "__array__"):  # tensors, arrays, tables
         raise TypeError(
-            f"batches is one tensor, of shape {tuple(batches.shape)}; expected an iterable of "
+            f"batches is one tensor or array, a {type(batches).__name__}; expected an iterable of "
             "batches, such as x.split(64)"
         )
     norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.running_mean is not None]
@@ -432,7 +434,7 @@ def recompute_statistics(model, batches):
             average.begin()
         with torch.no_grad():
             for batch in batches:
-                model(_input_of(batch).to(where))
+                model(to_tensor(_input_of(batch), where))
                 count += 1
                 for average in averages:
                     average.take()
@@ -450,12 +452,14 @@ def recompute_statistics(model, batches):
 
 def _input_of(batch):
     first = batch[0] if isinstance(batch, (tuple, list)) and batch else batch
-    if not isinstance(first, torch.Tensor):
+    if isinstance(first, torch.Tensor):
+        return first
+    if not hasattr(first, "__array__"):
         raise TypeError(
             f"batches holds a {type(batch).__name__}; "
-            "expected tensors, or tuples that begin with one"
+            "expected tensors or arrays, or tuples that begin with one"
         )
-    return first
+    return as_rows("a batch", first)
 
 
 class _Average:

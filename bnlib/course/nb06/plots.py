@@ -1,0 +1,120 @@
+"""Plots of notebook 06: how a gradient flows back through the statistics of a mini-batch."""
+
+import numpy as np
+
+from bnlib.course.kit.plots import figure
+from bnlib.course.kit.style import COLORS
+
+_FORWARD, _BACK = COLORS["blue"], COLORS["vermillion"]
+
+
+def plot_backward_graph(forward, backward, *, title=None, ax=None):
+    """The computational graph of one feature, each box with its value and its gradient.
+
+    forward   dict node -> value, an array of a few numbers or one number, for the nodes
+              x, mu_B, c (x minus mean), var_B, s (root), x_hat, y
+    backward  dict node -> ∂ℓ/∂node, likewise
+    """
+    places = {
+        "x": (0.0, 0.0, "$x$"),
+        "mu_B": (1.5, 1.0, r"$\mu_\mathcal{B}$"),
+        "c": (3.0, 0.0, r"$c = x - \mu_\mathcal{B}$"),
+        "var_B": (4.5, 1.0, r"$\sigma^2_\mathcal{B}$"),
+        "s": (6.5, 1.0, r"$s=\sqrt{\sigma^2_\mathcal{B}+\varepsilon}$"),
+        "x_hat": (6.5, 0.0, r"$\hat x = c / s$"),
+        "y": (8.8, 0.0, r"$y = \gamma \hat x + \beta$"),
+    }
+    edges = ["x mu_B", "x c", "mu_B c", "c var_B", "var_B s", "c x_hat", "s x_hat", "x_hat y"]
+    ax = figure(size=(10.6, 4.4))[1] if ax is None else ax
+    box = {"boxstyle": "round,pad=0.35", "facecolor": "white", "edgecolor": "#333333"}
+    center = {"ha": "center", "va": "center"}
+    back = {"color": _BACK, "style": "italic", "weight": "bold", "fontsize": 13}
+    texts = {
+        name: ax.text(px, py, label, fontsize=15, bbox=box, **center)
+        for name, (px, py, label) in places.items()
+    }
+    for edge in edges:
+        start, end = edge.split()
+        arrow = {"arrowstyle": "-|>,head_width=0.3,head_length=0.6", "color": "#555555", "lw": 1.8}
+        arrow |= {"patchA": texts[start].get_bbox_patch(), "patchB": texts[end].get_bbox_patch()}
+        ax.annotate("", places[end][:2], places[start][:2], arrowprops=arrow | {"shrinkB": 3})
+    for name, (px, py, _) in places.items():
+        value, gradient = (1.48, 1.27) if py else (-0.29, -0.5)  # away from the arrows
+        ax.text(px, value, _numbers(forward[name]), color=_FORWARD, fontsize=13, **center)
+        ax.text(px, gradient, _numbers(backward[name]), **back, **center)
+    ax.text(-0.6, -0.85, "upright: the value", color=_FORWARD, fontsize=13, va="center")
+    ax.text(1.7, -0.85, "italic: the gradient of the loss", va="center", **back)
+    ax.set(xlim=(-0.9, 9.8), ylim=(-1.0, 1.65))
+    ax.set_axis_off()
+    ax.set_title(title or "Values flow right, gradients flow left")
+    return ax
+
+
+def plot_jacobian(jacobian, *, title=None, ax=None):
+    """How much each x̂ moves per unit of each x: (m, m), with the numbers written in."""
+    from bnlib.course.kit.plots import plot_heatmap
+
+    m, top = len(jacobian), np.abs(jacobian).max()
+    return plot_heatmap(
+        jacobian,
+        rows=range(1, m + 1),
+        cols=range(1, m + 1),
+        xlabel="example that is nudged, $j$",
+        ylabel="example that moves, $i$",
+        zlabel=r"$\partial\hat x_i\,/\,\partial x_j$ (per unit of $x$)",
+        vmin=-top,
+        vmax=top,
+        cmap="PuOr",
+        title=title,
+        ax=ax,
+    )
+
+
+def plot_gradient_error(steps, errors, *, title=None, ax=None):
+    """Error of a central difference against its step size, with the two slopes that make the V.
+
+    steps   (S,) step sizes h
+    errors  (S,) largest difference from the derived gradient, relative to its largest value
+    """
+    ax = figure()[1] if ax is None else ax
+    steps, errors = np.asarray(steps), np.asarray(errors)
+    ax.loglog(steps, errors, color=_FORWARD, marker="o", linestyle="-", label="measured")
+    left, right = steps < 1e-7, steps > 1e-3
+    for part, power, style, label in (
+        (left, -1, "--", r"rounding, $\propto 1/h$"),
+        (right, 2, ":", r"truncation, $\propto h^2$"),
+    ):
+        scale = np.exp(np.mean(np.log(errors[part] / steps[part] ** power)))
+        line = scale * steps**power
+        near = (line > errors.min() / 3) & (line < errors.max() * 3)
+        ax.loglog(steps[near], line[near], color="black", linestyle=style, label=label)
+    ax.set(xlabel="step size $h$ (units of $x$)", ylabel="relative error of $dx$")
+    ax.set_title(title or "A check by finite differences has a best step")
+    ax.legend(loc="upper center")
+    return ax
+
+
+def plot_two_gradients(steps, curves, norms, *, size=(10.4, 4.3)):
+    """Training with the full gradient and with the statistics taken as constants.
+
+    steps   (T,) training steps
+    curves  dict label -> (seeds, T) training loss
+    norms   dict label -> (seeds, T) length of the bias before the normalization
+    """
+    from bnlib.course.kit.plots import plot_curves
+
+    fig, (left, right) = figure(1, 2, size=size)
+    plot_curves(steps, curves, xlabel="training step", ylabel="training loss (nats)", ax=left,
+                title="Without the mean's term: a higher loss …")  # fmt: skip
+    plot_curves(steps, norms, xlabel="training step", ylabel=r"length of the bias, $\|b\|$",
+                ax=right, title="… and a bias that grows for nothing")  # fmt: skip
+    right.get_legend().remove()
+    left.set_ylim(0, None)
+    return fig
+
+
+def _numbers(values):
+    values = np.atleast_1d(values)
+    text = ", ".join(f"{v:.3g}" for v in values)
+    text = f"({text})" if len(values) > 1 else text
+    return text.replace("-", "\N{MINUS SIGN}")

@@ -1,0 +1,57 @@
+"""Plots of notebook 07: what a network answers once training is over."""
+
+import numpy as np
+
+from bnlib.course.kit.plots import figure
+from bnlib.course.kit.style import COLORS
+
+
+def plot_error_against_batch(sizes, errors, *, stored, title=None, ax=None):
+    """Test error when the test batch normalizes itself, against its size.
+
+    sizes   (S,) test batch sizes
+    errors  (seeds, S) test error, 0..1
+    stored  (seeds,) test error with stored statistics, which no batch size changes
+    """
+    ax = figure()[1] if ax is None else ax
+    errors, stored = 100 * np.asarray(errors), 100 * np.asarray(stored)
+    for i, run in enumerate(errors):
+        ax.semilogx(
+            sizes, run, color=COLORS["vermillion"], linestyle="--", marker="s", linewidth=1.8,
+            label="statistics of the test batch (3 seeds)" if i == 0 else None,
+        )  # fmt: skip
+    ax.axhspan(stored.min(), stored.max(), color=COLORS["blue"], alpha=0.35, linewidth=0)
+    ax.axhline(stored.mean(), color=COLORS["blue"], linestyle="-", label="stored statistics")
+    ax.set_xticks(sizes, [str(m) for m in sizes])
+    ax.minorticks_off()
+    ax.set(xlabel="test batch size", ylabel="test error (%)", ylim=(0, None))
+    ax.set_title(title or "")
+    ax.legend()
+    return ax
+
+
+def plot_paired_errors(groups, *, labels, title=None, ax=None):
+    """Pairs of bars: the test error before and after, every seed as a dot.
+
+    groups  dict group -> (2, seeds) test errors, 0..1: before, after
+    labels  (before, after)
+    """
+    ax = figure(size=(9.0, 4.6))[1] if ax is None else ax
+    looks = [(COLORS["vermillion"], "///"), (COLORS["blue"], "")]
+    for place, pair in enumerate(groups.values()):
+        for side, (errors, (color, hatch)) in enumerate(zip(pair, looks, strict=True)):
+            errors, at = 100 * np.asarray(errors), place + 0.38 * (side - 0.5)
+            ax.bar(
+                at, errors.mean(), 0.34, color=color, hatch=hatch,
+                label=labels[side] if place == 0 else None,
+            )  # fmt: skip
+            ax.plot(
+                np.full(len(errors), at), errors, color="black", marker="o", markersize=5,
+                linestyle="none", label="one seed" if place == side == 0 else None,
+            )  # fmt: skip
+    ax.set_xticks(range(len(groups)), list(groups))
+    ax.grid(False, axis="x")
+    ax.set(ylabel="test error (%)", ylim=(0, 105))
+    ax.set_title(title or "")
+    ax.legend(loc="upper left")
+    return ax
