@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import functools
 import pickle
 import re
 import sys
@@ -480,6 +481,32 @@ def by_a_closure(m, x):
     return combined(m.conv(x))
 
 
+def by_an_index(m, x):
+    c = m.conv(x)
+    return (m.bn, lambda c: m.bn(c) + c)[torch.is_tensor(x)](c)
+
+
+def by_a_range(m, x):
+    c, y = m.conv(x), 0
+    for _ in range(hasattr(x, "storage")):
+        y = c
+    return m.bn(c) + y
+
+
+@functools.singledispatch
+def by_dispatch(c, m):
+    return m.bn(c)
+
+
+@by_dispatch.register
+def _(c: torch.Tensor, m):
+    return m.bn(c) + c
+
+
+def by_dispatched_functions(m, x):
+    return by_dispatch(m.conv(x), m)
+
+
 def by_its_own_count(m, x):
     c = m.conv(x)
     m.calls = getattr(m, "calls", 0) + 1
@@ -499,6 +526,9 @@ def by_its_own_count(m, x):
         by_a_short_circuit,
         by_a_function,
         by_a_closure,
+        by_an_index,
+        by_a_range,
+        by_dispatched_functions,
         by_its_own_count,
     ],
 )

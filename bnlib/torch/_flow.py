@@ -170,6 +170,8 @@ def _is_trusted(frame):
     module = frame.f_globals.get("__name__", "")
     ours = module.startswith(("bnlib.torch.", "namedtuple_"))  # the latter is Python's
     part = frame.f_code.co_name in ("<genexpr>", "<listcomp>", "<setcomp>", "<dictcomp>")
+    if module == "functools":  # dispatches by type for the user's code
+        return _is_trusted(frame.f_back)
     return part or ours or module.partition(".")[0] in TRUSTED
 
 
@@ -203,6 +205,8 @@ def _read(code, modules, source):
                 tests = [test]
             case ast.BoolOp(values=[*tests, _]) | ast.comprehension(ifs=tests):
                 pass
+            case ast.Call(func=ast.Name(id=asked) | ast.Attribute(attr=asked)) if _asks(asked):
+                tests = [node]  # whatever becomes of the answer: ways[torch.is_tensor(x)](x)
             case ast.Try(handlers=[_, *_]) | ast.TryStar() | ast.Match():
                 raise _OtherWays(f"{name} may go other ways by {type(node).__name__.lower()}")
             case ast.withitem() if _root(node.context_expr) != "torch" or node.optional_vars:
@@ -244,6 +248,11 @@ def _is_fixed(expression, unknown):
             if getattr(function, "id", getattr(function, "attr", None)) not in PURE:
                 return False
     return True
+
+
+def _asks(function):
+    """Does the function, by its name, tell of a value or of torch's state what no symbol tells?"""
+    return function.startswith("is_") or function in ("isinstance", "hasattr", "type", "callable")
 
 
 @functools.lru_cache(8)

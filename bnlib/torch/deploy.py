@@ -107,9 +107,11 @@ def fuse(model):
     rounding. Left alone is all that might change a result: a layer whose output something else
     uses or keeps, a batch norm with several inputs or in training mode all the same, parameters
     that other code reads, hooks and subclasses. So is all inside a module whose code torch.fx
-    cannot follow, or may go another way for another input: where an if, while, and, or, try or
-    match asks for more than attributes of modules. Where you know that such code uses its parts
-    as wholes only, fuse them one by one: `model.features = fuse(model.features)`.
+    cannot follow, or that may go another way for another input: where an if, while, and, or, try
+    or match asks for more than attributes of modules, or anything asks for a type or for the
+    state of torch (isinstance, torch.is_tensor, torch.is_grad_enabled). Where you know that such
+    code uses its parts as wholes only, fuse them one by one:
+    `model.features = fuse(model.features)`.
 
     Two things are taken for granted. Attributes of modules stay what they are now: after changing
     a switch, fuse the model again. And a module uses no other modules than those inside it. A
