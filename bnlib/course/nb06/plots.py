@@ -2,8 +2,10 @@
 
 import numpy as np
 
-from bnlib.course.kit.plots import figure
+from bnlib.course.kit.figures import described
+from bnlib.course.kit.plots import course_of, figure, plot_curves, plot_heatmap
 from bnlib.course.kit.style import COLORS
+from bnlib.course.kit.words import number, span, spoken
 
 _FORWARD, _BACK = COLORS["blue"], COLORS["vermillion"]
 
@@ -47,15 +49,21 @@ def plot_backward_graph(forward, backward, *, title=None, ax=None):
     ax.set(xlim=(-0.9, 9.8), ylim=(-1.0, 1.65))
     ax.set_axis_off()
     ax.set_title(title or "Values flow right, gradients flow left")
-    return ax
+    boxes = (
+        f"{spoken(label)} is {_numbers(forward[name])}, its gradient {_numbers(backward[name])}."
+        for name, (_, _, label) in places.items()
+    )
+    return described(
+        ax,
+        "A graph. x leads to the mean and to c, the mean to c, c to the variance and to x̂, the "
+        f"variance to the root s, s to x̂, and x̂ to y. {' '.join(boxes)}",
+    )
 
 
 def plot_jacobian(jacobian, *, title=None, ax=None):
     """How much each x̂ moves per unit of each x: (m, m), with the numbers written in."""
-    from bnlib.course.kit.plots import plot_heatmap
-
     m, top = len(jacobian), np.abs(jacobian).max()
-    return plot_heatmap(
+    ax = plot_heatmap(
         jacobian,
         rows=range(1, m + 1),
         cols=range(1, m + 1),
@@ -67,6 +75,13 @@ def plot_jacobian(jacobian, *, title=None, ax=None):
         cmap="PuOr",
         title=title,
         ax=ax,
+    )
+    off = jacobian[~np.eye(m, dtype=bool)]
+    return described(
+        ax,
+        f"A table of slopes, {m} by {m}: how much example i moves per unit that example j is "
+        f"nudged. The diagonal lies from {span(np.diag(jacobian))}. Off it, {np.sum(off < 0)} "
+        f"of {len(off)} entries are negative, and all lie from {span(off)}.",
     )
 
 
@@ -91,7 +106,14 @@ def plot_gradient_error(steps, errors, *, title=None, ax=None):
     ax.set(xlabel="step size $h$ (units of $x$)", ylabel="relative error of $dx$")
     ax.set_title(title or "A check by finite differences has a best step")
     ax.legend(loc="upper center")
-    return ax
+    return described(
+        ax,
+        f"Relative error of a central difference against its step size, {span(steps)}, both axes "
+        f"logarithmic: a V. From the right it falls with the square of the step, from "
+        f"{number(errors[steps.argmax()], 1)}; to the left it rises as one over the step, to "
+        f"{number(errors[steps.argmin()], 1)}. It is least at a step of about "
+        f"{number(steps[errors.argmin()], 1)}.",
+    )
 
 
 def plot_two_gradients(steps, curves, norms, *, size=(10.4, 4.3)):
@@ -101,8 +123,6 @@ def plot_two_gradients(steps, curves, norms, *, size=(10.4, 4.3)):
     curves  dict label -> (seeds, T) training loss
     norms   dict label -> (seeds, T) length of the bias before the normalization
     """
-    from bnlib.course.kit.plots import plot_curves
-
     fig, (left, right) = figure(1, 2, size=size)
     plot_curves(steps, curves, xlabel="training step", ylabel="training loss (nats)", ax=left,
                 title="Without the mean's term: a higher loss …")  # fmt: skip
@@ -110,7 +130,14 @@ def plot_two_gradients(steps, curves, norms, *, size=(10.4, 4.3)):
                 ax=right, title="… and a bias that grows for nothing")  # fmt: skip
     right.get_legend().remove()
     left.set_ylim(0, None)
-    return fig
+    told = (
+        f"{what}. {' '.join(f'{label}: {course_of(steps, runs)}' for label, runs in lines.items())}"
+        for what, lines in (
+            ("Left, the training loss", curves),
+            ("Right, the bias's length", norms),
+        )
+    )
+    return described(fig, f"Two panels over the training step. {' '.join(told)}")
 
 
 def _numbers(values):

@@ -1,7 +1,9 @@
 """Plots of notebook 09: the torch backend beside PyTorch's, and where sums are kept."""
 
-from bnlib.course.kit.plots import figure
+from bnlib.course.kit.figures import described
+from bnlib.course.kit.plots import course_of, figure
 from bnlib.course.kit.style import COLORS
+from bnlib.course.kit.words import number
 
 
 def plot_twins(steps, curves, *, ax=None):
@@ -17,4 +19,10 @@ def plot_twins(steps, curves, *, ax=None):
     ax.set(xlabel="training step", ylabel="training loss (nats)", ylim=(0, None))
     ax.set_title("Put one in the other's place: the same curve")
     ax.legend()
-    return ax
+    apart = max(abs(a - b) for a, b in zip(pale, thin, strict=True))
+    near = "less than 0.001" if apart < 0.001 else number(apart)  # rounding is every machine's own
+    return described(
+        ax,
+        f"Training loss: {first} as a broad pale line, {second} as a thin dark one on top of it. "
+        f"{first}: {course_of(steps, pale)} The two are {near} apart at most.",
+    )
