@@ -279,7 +279,8 @@ def progress():
     """One line a notebook: which of its exercises are solved. Never required."""
     lines, done = [], solved()
     for number in asking.notebooks():
-        exercises = [e for e in asking.exercises_of(number).values() if not isinstance(e, PredictionExercise)]
+        known = asking.exercises_of(number).values()
+        exercises = [e for e in known if not isinstance(e, PredictionExercise)]
         if exercises:
             right = [e.id for e in exercises if e.id in done]
             names = f": {', '.join(right)}" if right else ""

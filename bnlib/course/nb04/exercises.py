@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from bnlib.course.kit import layer
 from bnlib.course.kit.exercises import (
     FunctionExercise,
     PredictionExercise,
@@ -96,7 +97,23 @@ def rate_factor():
     return 10 * 10
 
 
+def _rows_or_images(rng):
+    shape = (9, 4) if rng.random() < 0.5 else (6, 4, 3, 5)
+    x = rng.normal(rng.uniform(-3, 3), rng.uniform(0.5, 2), size=shape)
+    return x, *_gamma_beta(rng, 4), rng.uniform(0.05, 0.2)
+
+
 EXERCISES = [
+    FunctionExercise(
+        id="4.9",
+        title="The whole layer, with its cache",
+        keeps="batch_norm",
+        solution=layer.batch_norm,
+        inputs=_rows_or_images,
+        returns=("y", "cache"),
+        hint="Rows first; then Algorithm 1 down the rows; then back to the shape of x.",
+        praise="The forward half of your own layer.",
+    ),
     PredictionExercise(
         id="4.1",
         title="Ten times the weights",

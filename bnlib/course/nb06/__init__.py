@@ -1,5 +1,6 @@
 """The room of notebook 06, the backward pass: what it draws, asks and lets play."""
 
+from bnlib.course.kit.plots import plot_twins
 from bnlib.course.nb06.experiments import (
     NODES,
     all_close,
@@ -17,7 +18,6 @@ from bnlib.course.nb06.plots import (
     plot_dropped_terms,
     plot_gradient_error,
     plot_jacobian,
-    plot_twins,
 )
 
 __all__ = [

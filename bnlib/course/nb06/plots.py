@@ -2,8 +2,10 @@
 
 import numpy as np
 
-from bnlib.course.kit.plots import figure, plot_curves, plot_heatmap
+from bnlib.course.kit.figures import described
+from bnlib.course.kit.plots import course_of, figure, plot_curves, plot_heatmap
 from bnlib.course.kit.style import COLORS
+from bnlib.course.kit.words import number, span, spoken
 
 _FORWARD, _BACK = COLORS["blue"], COLORS["vermillion"]
 
@@ -49,13 +51,22 @@ def plot_backward_graph(forward, backward=None, *, title=None, ax=None):
     ax.set(xlim=(-0.9, 9.8), ylim=(-1.0, 1.65))
     ax.set_axis_off()
     ax.set_title(title or "Values flow right, gradients flow left")
-    return ax
+    boxes = (
+        f"{spoken(label)} is {_numbers(forward[name])}"
+        + (f", its gradient {_numbers(backward[name])}." if backward else ".")
+        for name, (_, _, label) in places.items()
+    )
+    return described(
+        ax,
+        "A graph. x leads to the mean and to c, the mean to c, c to the variance and to x̂, the "
+        f"variance to the root s, s to x̂, and x̂ to y. {' '.join(boxes)}",
+    )
 
 
 def plot_jacobian(jacobian, *, title=None, ax=None):
     """How much each x̂ moves per unit of each x: (m, m), with the numbers written in."""
     m, top = len(jacobian), np.abs(jacobian).max()
-    return plot_heatmap(
+    ax = plot_heatmap(
         jacobian,
         rows=range(1, m + 1),
         cols=range(1, m + 1),
@@ -67,6 +78,13 @@ def plot_jacobian(jacobian, *, title=None, ax=None):
         cmap="PuOr",
         title=title,
         ax=ax,
+    )
+    off = jacobian[~np.eye(m, dtype=bool)]
+    return described(
+        ax,
+        f"A table of slopes, {m} by {m}: how much example i moves per unit that example j is "
+        f"nudged. The diagonal lies from {span(np.diag(jacobian))}. Off it, {np.sum(off < 0)} "
+        f"of {len(off)} entries are negative, and all lie from {span(off)}.",
     )
 
 
@@ -91,23 +109,14 @@ def plot_gradient_error(steps, errors, *, title=None, ax=None):
     ax.set(xlabel="step size $h$ (units of $x$)", ylabel="relative error of $dx$")
     ax.set_title(title or "A check by finite differences has a best step")
     ax.legend(loc="upper center")
-    return ax
-
-
-def plot_twins(steps, curves, *, title=None, ax=None):
-    """Two curves that should be one: the first broad and pale, the second thin on top of it.
-
-    steps   (T,) training steps
-    curves  dict of two: label -> (T,) training loss
-    """
-    ax = figure()[1] if ax is None else ax
-    (first, pale), (second, thin) = curves.items()
-    ax.plot(steps, pale, color=COLORS["orange"], linestyle="-", linewidth=9, alpha=0.5, label=first)
-    ax.plot(steps, thin, color=COLORS["black"], linestyle="-", linewidth=1.8, label=second)
-    ax.set(xlabel="training step", ylabel="training loss (nats)", ylim=(0, None))
-    ax.set_title(title or "Training loss, one on top of the other")
-    ax.legend()
-    return ax
+    return described(
+        ax,
+        f"Relative error of a central difference against its step size, {span(steps)}, both axes "
+        f"logarithmic: a V. From the right it falls with the square of the step, from "
+        f"{number(errors[steps.argmax()], 1)}; to the left it rises as one over the step, to "
+        f"{number(errors[steps.argmin()], 1)}. It is least at a step of about "
+        f"{number(steps[errors.argmin()], 1)}.",
+    )
 
 
 def plot_dropped_terms(runs, *, rate, rates=(0.1, 0.3, 1.0), per_point=20, size=(10.4, 4.6)):
@@ -129,7 +138,12 @@ def plot_dropped_terms(runs, *, rate, rates=(0.1, 0.3, 1.0), per_point=20, size=
         ax.get_legend().remove()
         ax.set_ylim(0, None)
     fig.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=2)
-    return fig
+    told = (
+        f"{what} {label}: {course_of(steps, pair[part][place])}"
+        for part, what in enumerate(("Left, the training loss,", "Right, the bias's length,"))
+        for label, pair in runs.items()
+    )
+    return described(fig, f"Two panels over the training step. {' '.join(told)}")
 
 
 def _numbers(values):

@@ -5,11 +5,10 @@ import copy
 import numpy as np
 from matplotlib.lines import Line2D
 
-from bnlib.course.kit.plots import figure, title_over_all
-from bnlib.course.kit.style import COLORS, LINESTYLES, MARKERS
-
-NETS = {"without BN": COLORS["vermillion"], "with BN": COLORS["blue"]}
-_COLORS = [*NETS.values(), COLORS["green"]]
+from bnlib.course.kit.figures import described
+from bnlib.course.kit.plots import course_of, figure, title_over_all
+from bnlib.course.kit.style import NETS, look
+from bnlib.course.kit.words import number, span, spoken
 
 
 def plot_figure1(steps, accuracy, *, live=None, title=None):
@@ -23,20 +22,13 @@ def plot_figure1(steps, accuracy, *, live=None, title=None):
     the median over the seeds, its band reaches from the worst to the best. Returns the Axes.
     """
     fig, (left, right) = figure(1, 2, size=(9.4, 4.2), width_ratios=[1, 1.15])
-    for i, (label, color) in enumerate(NETS.items()):
+    for i, (label, style) in enumerate(NETS.items()):
         low, middle, high = np.percentile(accuracy[i], (0, 50, 100), axis=0)
         for ax in (left, right):
-            ax.fill_between(steps, low, high, color=color, alpha=0.25, linewidth=0)
-            ax.plot(steps, middle, color=color, linestyle=LINESTYLES[i], label=label)
+            ax.fill_between(steps, low, high, color=style["color"], alpha=0.25, linewidth=0)
+            ax.plot(steps, middle, **style | {"marker": ""}, label=label)
         if live is not None:
-            left.plot(
-                live[0],
-                live[1][i],
-                color=color,
-                marker=MARKERS[i],
-                linestyle="none",
-                label="_",
-            )
+            left.plot(live[0], live[1][i], **style | {"linestyle": "none"}, label="_")
     left.set_xscale("log")
     left.set(xlim=(50, 3000), ylim=(0, 1), xlabel="training step", title="the first 3,000")
     left.set_xticks([50, 100, 300, 1000, 3000], ["50", "100", "300", "1,000", "3,000"])
@@ -51,6 +43,22 @@ def plot_figure1(steps, accuracy, *, live=None, title=None):
     right.set_title(f"all {steps[-1]:,}, from 0.90 up")
     right.set_xticks([0, 25_000, 50_000], ["0", "25,000", "50,000"])
     title_over_all(fig, title)
+    early = np.asarray(steps) <= 3000
+    told = []
+    for label, runs in zip(NETS, np.asarray(accuracy, float), strict=True):
+        middle = np.median(runs, axis=0)
+        soon = steps[np.argmax(middle >= 0.88)] if middle.max() >= 0.88 else None
+        told.append(
+            f"{label}, in the first 3,000: {course_of(steps[early], middle[early])} "
+            + (f"It first passes 0.88 at step {soon:,}; " if soon else "It never passes 0.88; ")
+            + f"at the end it is at {number(middle[-1], 3)}."
+        )
+    described(
+        fig,
+        f"Test accuracy without and with BN, median and range of {len(accuracy[0])} seeds; left "
+        f"the first 3,000 steps, right all {steps[-1]:,}, from 0.90 up. {' '.join(told)}"
+        + (" Marks of a run made here lie beside the curves." if live is not None else ""),
+    )
     return np.array([left, right])
 
 
@@ -64,7 +72,8 @@ def plot_unit_bands(steps, bands, *, title=None):
     are the median over all units of each of the three percentiles. Returns the Axes.
     """
     fig, axes = figure(1, 2, size=(10.0, 4.6), sharey=True)
-    for ax, (label, color), percentiles in zip(axes, NETS.items(), bands, strict=True):
+    told = []
+    for ax, (label, style), percentiles in zip(axes, NETS.items(), bands, strict=True):
         percentiles = np.asarray(percentiles, np.float64)
         lines = ax.plot(
             steps,
@@ -81,7 +90,7 @@ def plot_unit_bands(steps, bands, *, title=None):
             steps,
             low,
             high,
-            color=color,
+            color=style["color"],
             alpha=0.3,
             linewidth=0,
             zorder=2,
@@ -90,10 +99,15 @@ def plot_unit_bands(steps, bands, *, title=None):
         ax.plot(
             steps,
             middle,
-            color=color,
-            linestyle="-",
+            **style | {"marker": ""},
             zorder=3,
             label="middle of all medians",
+        )
+        wander = np.ptp(percentiles[:, 1], axis=0).max()
+        told.append(
+            f"{label}: the band is {span([low[0], high[0]])} at first and "
+            f"{span([low[-1], high[-1]])} at the end; the median of one unit wanders over "
+            f"{number(wander)}, of the others over less."
         )
         ax.set(xlabel="training step", title=label)
         ax.set_xticks([0, steps[-1] // 2, steps[-1]])
@@ -105,6 +119,12 @@ def plot_unit_bands(steps, bands, *, title=None):
         handles[i].set_color("#666666")
     fig.legend(handles, labels, loc="outside lower center", ncols=3)
     title_over_all(fig, title)
+    described(
+        fig,
+        f"Inputs of the last hidden layer's sigmoids over {steps[-1]:,} steps, the 15th to the "
+        f"85th percentile of a typical unit as a band and thin lines for single units. "
+        f"{' '.join(told)}",
+    )
     return axes
 
 
@@ -118,21 +138,25 @@ def plot_over_rates(rates, panels, *, ylabel, log=False, ylim=None, title=None):
     A line joins the medians over the seeds, and breaks where a seed has no value. Returns the Axes.
     """
     fig, axes = figure(1, len(panels), size=(9.8 if len(panels) > 1 else 6.5, 4.4), sharey=True)
-    axes = np.atleast_1d(axes)
+    axes, told = np.atleast_1d(axes), []
     for ax, (name, results) in zip(axes, panels.items(), strict=True):
         for i, (label, values) in enumerate(results.items()):
-            color = _COLORS[i]
+            style, middle = look(label, i), np.median(values, axis=1)
             ax.plot(
                 np.broadcast_to(np.asarray(rates)[:, None], values.shape),
                 values,
-                color=color,
-                marker=MARKERS[i],
-                linestyle="none",
+                **style | {"linestyle": "none"},
                 markersize=8,
                 alpha=0.7,
                 label=[label] + ["_"] * (values.shape[1] - 1),
             )
-            ax.plot(rates, np.median(values, axis=1), color=color, linestyle=LINESTYLES[i])
+            ax.plot(rates, middle, **style | {"marker": ""})
+            whole = np.isfinite(middle)
+            told.append(
+                f"{name}, {label}: " + _points(np.asarray(rates)[whole], middle[whole])
+                if whole.any()
+                else f"{name}, {label}: no seed has a value."
+            )
         ax.set_xscale("log")
         ax.set_xticks(*_decades(rates))
         ax.minorticks_off()
@@ -145,7 +169,20 @@ def plot_over_rates(rates, panels, *, ylabel, log=False, ylim=None, title=None):
     axes[0].set(ylabel=ylabel, ylim=ylim)
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     title_over_all(fig, title)
+    described(
+        fig,
+        f"{ylabel} against the learning rate, {span(rates)}, a logarithmic axis; a mark for each "
+        f"seed, a line through the medians. {' '.join(told)}",
+    )
     return axes
+
+
+def _points(rates, middle):
+    """Where a line of medians begins and ends, and how far its values reach."""
+    return (
+        f"from rate {number(rates[0])}, {number(middle[0])}, to rate {number(rates[-1])}, "
+        f"{number(middle[-1])}, between them {span(middle)}."
+    )
 
 
 def _decades(rates):
@@ -162,14 +199,12 @@ def plot_shares(groups, *, xlabel="share of test digits right", ax=None, title=N
     """
     ax = figure(size=(9.0, 0.55 * len(groups) + 1.3))[1] if ax is None else ax
     for row, (label, values) in enumerate(groups.items()):
-        normed = label.startswith("BN")
+        style = NETS["with BN" if label.startswith("BN") else "without BN"]
         ax.plot(np.mean(values), row, "|", markersize=26, markeredgewidth=2.5, color="#444444")
         ax.plot(
             values,
             np.full(len(values), row),
-            marker=MARKERS[normed],
-            linestyle="none",
-            color=COLORS["blue" if normed else "vermillion"],
+            **style | {"linestyle": "none"},
             alpha=0.75,
         )
     ax.set_yticks(range(len(groups)), list(groups))
@@ -179,4 +214,8 @@ def plot_shares(groups, *, xlabel="share of test digits right", ax=None, title=N
     ax.grid(axis="y", visible=False)
     if title:
         ax.set_title(title)
-    return ax
+    rows = (
+        f"{spoken(label)}: mean {number(np.mean(values), 3)}, seeds {span(values, 3)}."
+        for label, values in groups.items()
+    )
+    return described(ax, f"{xlabel}, a mark for each seed. {' '.join(rows)}")
