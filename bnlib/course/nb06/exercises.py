@@ -8,6 +8,8 @@ from bnlib.course.kit.exercises import (
     ValueExercise,
     WrongTurn,
 )
+from bnlib.course.kit.faults import Term, backward_terms
+from bnlib.course.kit.properties import each_example_alone, orthogonal_to_x_hat, sums_to_zero
 from bnlib.course.kit.quiz import Question
 
 # ── 6.2 ─────────────────────────────────────────────────────────────────────────────────────────
@@ -15,6 +17,23 @@ from bnlib.course.kit.quiz import Question
 
 def center_backward(dy):
     return dy - dy.mean(axis=0)
+
+
+def _center_terms(dy):
+    return [
+        Term("the example's own term, $dy$", dy),
+        Term(
+            "the term through the mean",
+            -dy.mean(axis=0) + 0 * dy,
+            {
+                "You count what $x_j$ does to its own $y_j$ through the mean; it does the same to "
+                "all the other $y_i$: sum over the batch.": -dy / len(dy),
+                "Your mean runs over the features. The examples share a mean: `axis=0`.": (
+                    -dy.mean(axis=1, keepdims=True)
+                ),
+            },
+        ),
+    ]
 
 
 # ── 6.3 ─────────────────────────────────────────────────────────────────────────────────────────
@@ -27,66 +46,26 @@ def batch_norm_backward(dy, x, gamma, eps):
 
 
 def _batch(rng):
-    x = rng.normal(size=(7, 4)) * rng.uniform(0.5, 2, size=4) + rng.uniform(-3, 3, size=4)
-    return rng.normal(size=(7, 4)), x, rng.uniform(1.5, 3, size=4), rng.uniform(0.05, 0.2)
+    shape = (rng.integers(7, 12), 4)
+    x = rng.normal(size=shape) * rng.uniform(0.5, 2, size=4) + rng.uniform(-3, 3, size=4)
+    gamma = rng.uniform(1.5, 3, size=4) * rng.permutation([1, -1, 1, -1])
+    return rng.normal(size=shape), x, gamma, rng.uniform(0.05, 0.2)
 
 
-def _parts(dy, x, eps):
-    s = np.sqrt(x.var(axis=0) + eps)
-    return s, (x - x.mean(axis=0)) / s
+def _x_hat(x, eps, **_):
+    return (x - x.mean(axis=0)) / np.sqrt(x.var(axis=0) + eps)
 
 
-def _constants(dy, x, gamma, eps):
-    return gamma / _parts(dy, x, eps)[0] * dy
+def _slope(x, gamma, eps, **_):
+    return gamma / np.sqrt(x.var(axis=0) + eps)
 
 
-def _no_gamma(dy, x, gamma, eps):
-    return batch_norm_backward(dy, x, np.ones_like(gamma), eps)
+def _eps_share(x, eps, **_):
+    return eps / (x.var(axis=0) + eps)
 
 
-def _no_mean_term(dy, x, gamma, eps):
-    s, x_hat = _parts(dy, x, eps)
-    return gamma / s * (dy - x_hat * (dy * x_hat).mean(axis=0))
-
-
-def _no_variance_term(dy, x, gamma, eps):
-    s, _ = _parts(dy, x, eps)
-    return gamma / s * (dy - dy.mean(axis=0))
-
-
-def _sums(dy, x, gamma, eps):
-    s, x_hat = _parts(dy, x, eps)
-    return gamma / s * (dy - dy.sum(axis=0) - x_hat * (dy * x_hat).sum(axis=0))
-
-
-def _variance_term_added(dy, x, gamma, eps):
-    s, x_hat = _parts(dy, x, eps)
-    return gamma / s * (dy - dy.mean(axis=0) + x_hat * (dy * x_hat).mean(axis=0))
-
-
-def _no_eps(dy, x, gamma, eps):
-    return batch_norm_backward(dy, x, gamma, 0.0)
-
-
-def _unbiased(dy, x, gamma, eps):
-    s = np.sqrt(x.var(axis=0, ddof=1) + eps)
-    x_hat = (x - x.mean(axis=0)) / s
-    return gamma / s * (dy - dy.mean(axis=0) - x_hat * (dy * x_hat).mean(axis=0))
-
-
-def _eps_outside(dy, x, gamma, eps):
-    s = x.std(axis=0) + eps
-    x_hat = (x - x.mean(axis=0)) / s
-    return gamma / s * (dy - dy.mean(axis=0) - x_hat * (dy * x_hat).mean(axis=0))
-
-
-def _gamma_twice(dy, x, gamma, eps):
-    return gamma * batch_norm_backward(dy, x, gamma, eps)
-
-
-def _variance_not_root(dy, x, gamma, eps):
-    s, _ = _parts(dy, x, eps)
-    return batch_norm_backward(dy, x, gamma, eps) / s
+def _terms(dy, x, gamma, eps):
+    return backward_terms(dy, _x_hat(x, eps), _slope(x, gamma, eps))
 
 
 # ── 6.4 ─────────────────────────────────────────────────────────────────────────────────────────
@@ -98,7 +77,8 @@ def eval_backward(dy, gamma, running_var, eps):
 
 def _eval_inputs(rng):
     variance = rng.uniform(0.5, 4, size=3)
-    return rng.normal(size=(5, 3)), rng.uniform(1.5, 3, size=3), variance, rng.uniform(0.05, 0.2)
+    dy, gamma = rng.normal(size=(rng.integers(5, 10), 3)), rng.uniform(1.5, 3, size=3) * [1, -1, 1]
+    return dy, gamma, variance, rng.uniform(0.05, 0.2)
 
 
 # ── 6.5 ─────────────────────────────────────────────────────────────────────────────────────────
@@ -140,7 +120,9 @@ EXERCISES = [
         id="6.2",
         title="Back through the mean",
         solution=center_backward,
-        inputs=lambda rng: (rng.normal(0.5, 1.0, size=(6, 3)),),
+        inputs=lambda rng: (rng.normal(0.5, 1.0, size=(rng.integers(6, 11), 3)),),
+        terms=_center_terms,
+        properties=(sums_to_zero(),),
         hint=(
             "$y_i = x_i - \\mu_\\mathcal{B}$. Each $x_j$ reaches the loss on two ways: through its "
             "own $y_j$, and through the mean, which enters every $y_i$ with a minus sign.",
@@ -154,28 +136,6 @@ EXERCISES = [
                 "You take the mean as a constant. It moves when $x_j$ moves, and carries that to "
                 "every $y_i$.",
             ),
-            WrongTurn(
-                "only the own share",
-                lambda dy: dy * (1 - 1 / len(dy)),
-                "You count what $x_j$ does to its own $y_j$ through the mean; it does the same to "
-                "all the other $y_i$.",
-            ),
-            WrongTurn(
-                "sum instead of mean",
-                lambda dy: dy - dy.sum(axis=0),
-                "The mean passes on only a share $1/m$ of each move: subtract the mean of `dy`, "
-                "not its sum.",
-            ),
-            WrongTurn(
-                "mean added",
-                lambda dy: dy + dy.mean(axis=0),
-                "The mean enters $y$ with a minus sign, and keeps it on the way back.",
-            ),
-            WrongTurn(
-                "mean over the features",
-                lambda dy: dy - dy.mean(axis=1, keepdims=True),
-                "Your mean runs over the features. The examples share a mean: `axis=0`.",
-            ),
         ],
     ),
     FunctionExercise(
@@ -183,62 +143,21 @@ EXERCISES = [
         title="The whole backward pass",
         solution=batch_norm_backward,
         inputs=_batch,
+        terms=_terms,
+        properties=(sums_to_zero(), orthogonal_to_x_hat(_x_hat, _slope, _eps_share)),
         hint=(
             "Start from the closed form: $\\partial\\ell/\\partial x = \\frac{\\gamma}{s}(dy - "
             "\\text{mean of } dy - \\hat{x}\\cdot\\text{mean of } dy\\,\\hat{x})$.",
             "`s = np.sqrt(x.var(axis=0) + eps)`, and every mean runs over `axis=0`.",
         ),
         praise="One line, three terms: itself, the mean's share, the variance's share.",
-        wrong_turns=[
-            WrongTurn(
-                "statistics as constants",
-                _constants,
-                "You take both statistics as constants: two terms are missing, the one through "
-                "the mean and the one through the variance.",
-            ),
-            WrongTurn("γ missing", _no_gamma, "γ is missing: $\\hat{x}$ was multiplied by it."),
-            WrongTurn(
-                "no term through the mean",
-                _no_mean_term,
-                "The term through the mean is missing: $-\\text{mean of } dy$.",
-            ),
-            WrongTurn(
-                "no term through the variance",
-                _no_variance_term,
-                "The term through the variance is missing: $-\\hat{x}\\cdot$ mean of "
-                "$dy\\,\\hat{x}$.",
-            ),
-            WrongTurn(
-                "sums instead of means",
-                _sums,
-                "You subtract sums where means belong: a factor $1/m$ is missing in both terms.",
-            ),
-            WrongTurn(
-                "sign of the variance term",
-                _variance_term_added,
-                "The term through the variance has the wrong sign: a larger $s$ makes $\\hat{x}$ "
-                "*smaller*.",
-            ),
-            WrongTurn(
-                "ε forgotten",
-                _no_eps,
-                "ε is missing: the $s$ of the backward pass is the $s$ of the forward pass.",
-            ),
-            WrongTurn("m − 1", _unbiased, "Your variance divides by $m-1$; forward, it was $m$."),
-            WrongTurn("ε outside", _eps_outside, "Your `eps` stands outside the root."),
-            WrongTurn("γ twice", _gamma_twice, "γ is in it twice: once is enough."),
-            WrongTurn(
-                "divided by s²",
-                _variance_not_root,
-                "You divide by $s$ once too often.",
-            ),
-        ],
     ),
     FunctionExercise(
         id="6.4",
         title="When the statistics really are constants",
         solution=eval_backward,
         inputs=_eval_inputs,
+        properties=(each_example_alone("dy"),),
         hint=(
             "In inference mode $y = \\gamma (x - \\mathrm{E}[x]) / \\sqrt{\\mathrm{Var}[x] + "
             "\\varepsilon} + \\beta$, and E and Var do not depend on this batch.",
@@ -253,21 +172,6 @@ EXERCISES = [
                 ),
                 "You subtract the mean of `dy`: that is the share of a mean computed from this "
                 "batch. Here the mean is a stored number.",
-            ),
-            WrongTurn(
-                "ε outside the root",
-                lambda dy, gamma, running_var, eps: dy * gamma / (np.sqrt(running_var) + eps),
-                "Your `eps` stands outside the root.",
-            ),
-            WrongTurn(
-                "γ missing",
-                lambda dy, gamma, running_var, eps: dy / np.sqrt(running_var + eps),
-                "γ is missing from the slope.",
-            ),
-            WrongTurn(
-                "variance, not its root",
-                lambda dy, gamma, running_var, eps: dy * gamma / (running_var + eps),
-                "You divide by the variance; the slope has its square root.",
             ),
         ],
     ),
