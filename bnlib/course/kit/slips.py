@@ -206,7 +206,8 @@ def _axes(tree, nodes):
                     yield "axis", says, axis | {c.index: _keep for c in open_calls}
         kept = {s[2].index: _unkeep for s in here if _keeps(s[2])}
         if kept:
-            yield "keepdims", _KEEPDIMS, kept
+            word = "keepdim" if "keepdim=" in ast.unparse(tree) else "keepdims"
+            yield "keepdims", _KEEPDIMS.format(word), kept
 
 
 _OTHER_AXES = {
@@ -217,7 +218,7 @@ _OTHER_AXES = {
 }
 _KEEPDIMS = (
     "Your statistics have lost their axes, and are laid along the *last* axis of `x`: shapes are "
-    "lined up from the right. Keep the axes, `keepdims=True`."
+    "lined up from the right. Keep the axes, `{}=True`."
 )
 
 
