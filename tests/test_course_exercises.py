@@ -20,6 +20,7 @@ from bnlib.course.kit.exercises import (
     WrongTurn,
 )
 from bnlib.course.kit.markup import to_html
+from bnlib.course.kit.slips import slips
 from bnlib.course.kit.verdicts import Verdict
 
 # ── every exercise of every notebook ────────────────────────────────────────────────────────────
@@ -85,7 +86,8 @@ def test_exercise_has_title_hint_and_solution(exercise):
 
 @each(FUNCTIONS | VALUES)
 def test_exercise_knows_three_wrong_turns(exercise):
-    assert len(exercise.wrong_turns) >= 3
+    known = slips(exercise.solution) if exercise in FUNCTIONS.values() else ()
+    assert len(exercise.wrong_turns) + len(known) >= 3
 
 
 @each(FUNCTIONS)
@@ -357,23 +359,32 @@ SAYS = {
     "called already": (np.zeros((6, 4)), "without parentheses"),
     "wrong arity": (lambda: 0, "cannot take these arguments: it is called with 1, `(x)`"),
     "raises": (raises, "stopped with `RuntimeError: inside`"),
-    "broadcast": (lambda x: x - x.mean(axis=1), "`keepdims=True`"),
+    "wrong axis": (lambda x: standardize(x.T).T, "over the features of each example"),
+    "broadcast": (lambda x: x - x.mean(axis=1), "one value for each example: it was taken over"),
+    "a call": (lambda x: x(x), "is a `*` missing?"),
     "misspelt": (lambda x: meen(x), "misspelt"),  # noqa: F821
     "no return": (without_return, "is a `return` missing"),
     "in place": (in_place, "changes its input in place"),
     "type": (lambda x: "abc", "is the string `'abc'`; an array of shape (6, 4)"),
-    "lost axis": (lambda x: x.mean(axis=0), "has shape (4,); shape (6, 4) is expected. Which axis"),
-    "transposed": (lambda x: standardize(x).T, "Transposed, it would fit"),
+    "a step": (lambda x: x.mean(axis=0), "That is `mean`, a step on the way"),
+    "lost axis": (lambda x: x.max(axis=0), "one value for each feature (shape (4,))"),
+    "transposed": (lambda x: standardize(x).T, "is transposed; otherwise it is right"),
     "NaN": (lambda x: np.where(x > 3, np.nan, x), "values are NaN"),
     "infinite": (lambda x: np.where(x > 3, np.inf, x), "values are infinite"),
     "sign": (lambda x: -standardize(x), "opposite sign"),
     "factor": (lambda x: standardize(x) / 3, "1/3 of what it should be"),
     "offset": (lambda x: standardize(x) + 0.5, "too large by 0.5"),
-    "eps": (lambda x: standardize(x, 1e-7), "ε’s size"),
+    "eps": (lambda x: standardize(x, 1e-3), "ε’s size"),
+    "ignored": (lambda x: np.ones((6, 4)), "the same whatever comes in"),
     "mean": (lambda x: x - 1, "Look at the mean first"),
     "deviation": (lambda x: standardize(x) * [1, 1, 1.5, 1], "1.5 times too large"),
     "small deviation": (lambda x: standardize(x) * [1, 0.5, 1, 1], "2 times too small"),
-    "the rest": (lambda x: standardize(x)[::-1], "mean and deviation are right, but your result"),
+    "order": (lambda x: standardize(x)[::-1], "the right examples in another order"),
+    "places": (lambda x: standardize(x).reshape(4, 6).T, "right numbers in the wrong places"),
+    "the rest": (
+        lambda x: standardize(standardize(x) + 0.1 * x**2),
+        "mean and deviation are right, but your result",
+    ),
 }
 
 
@@ -424,7 +435,7 @@ def test_torch_results_are_welcome():
 
 def test_tuple_says_which_part_is_right():
     verdict = check("98.2", lambda x: (x.mean(axis=0), x.std(axis=0)))
-    assert verdict.text.startswith("`mu` is right. `var` is off by up to")
+    assert verdict.text.startswith("`mu` is right. You take the standard deviation")
 
 
 def test_tuple_is_asked_for():
@@ -445,7 +456,9 @@ def test_tuple_is_asked_for():
         (np.nan, "not finite, but NaN"),
         ("0.125", "is the string"),
         (np.zeros(3), "has shape (3,); one number is expected"),
-        pytest.param(spread, "wants its value", id="function"),
+        pytest.param(stub, "Replace `...`", id="stub"),
+        pytest.param(lambda: None or [][0], "wants its value", id="function that stops"),
+        pytest.param(lambda x: x, "wants its value", id="function of something"),
     ],
     ids=str,
 )

@@ -25,6 +25,9 @@ def describe_difference(
         kind = "one number" if want.shape == () else f"an array of shape {want.shape}"
         return f"{capital(name)} is {describe(result)}; {kind} is expected."
     if got.shape != want.shape:
+        has, wish = (_one_for_each(a.shape, words) for a in (got, want))
+        if has and wish:
+            return f"{capital(name)} has {has}; {wish} is expected."
         advice = ""
         if got.T.shape == want.shape:
             advice = " Transposed, it would fit."
@@ -52,7 +55,7 @@ def describe_difference(
     if want.size > 2:
         big = np.abs(want) > 1e-3 * scale
         factor = float(np.median(got[big] / want[big]))
-        if not got.any():
+        if np.abs(got).max() <= 1e-9 * scale:
             return f"{capital(name)} is zero everywhere."
         if np.isfinite(factor) and abs(factor - 1) > 1e-4 and close(got, factor * want):
             return f"{capital(name)} is {_times(factor)} what it should be, everywhere alike."
@@ -123,6 +126,18 @@ def spot(place, shape, words):
     if None in known or len(set(known)) < len(known):
         return f"at [{', '.join(map(str, place))}]"
     return ", ".join(f"{word} {i}" for word, i in zip(known, place, strict=True))
+
+
+def _one_for_each(shape, words):
+    """ "one value for each channel and row (shape (4, 3))"; "" where a size has no word, and for a
+    shape like the whole input's, which needs none."""
+    known = [words.get(size) for size in shape]
+    if None in known or len(set(known)) < len(known) or len(known) > 3:
+        return ""
+    if not known:
+        return "one number for all"
+    each = f"{', '.join(known[:-1])} and {known[-1]}" if len(known) > 1 else known[0]
+    return f"one value for each {each} (shape {shape})"
 
 
 def apart(a, b, scale=None):

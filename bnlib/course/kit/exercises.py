@@ -40,14 +40,11 @@ An answer is judged to the precision in which it was computed, and the verdict s
 not float64's. No verdict prints the expected array, and a ValueExercise's tells no value of it.
 """
 
-import ast
 import copy
-import dis
 import html
 import inspect
 import re
 import textwrap
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -55,6 +52,16 @@ from typing import Any
 import numpy as np
 
 from bnlib.course.kit import properties as kept
+from bnlib.course.kit.answers import (
+    IN_PLACE,
+    advice,
+    asserts,
+    frozen,
+    is_stub,
+    quiet,
+    refuse_arguments,
+    refuse_uncallable,
+)
 from bnlib.course.kit.differences import (
     as_array,
     axis_words,
@@ -204,7 +211,7 @@ class FunctionExercise(Exercise):
     stub = "Replace `...` by your code and run this cell again."
 
     def _judge(self, answer, rng):
-        fault = _refuse_uncallable(answer, self.solution)
+        fault = refuse_uncallable(answer, self.solution)
         if fault:
             return self.verdict("not yet", fault)
         trials = [self.inputs(rng) for _ in range(TRIALS)]
@@ -218,21 +225,19 @@ class FunctionExercise(Exercise):
             try:
                 results.append(self._run(answer, given, copied=True))
             except (Exception, SystemExit) as error:
-                if _is_stub(answer) or "ellipsis" in str(error):
+                if is_stub(answer) or "ellipsis" in str(error):
                     return self.not_attempted()  # a stub that says so, or one half filled in
-                return self.verdict(
-                    "not yet", self._stopped(answer, error, trials, expected, len(results))
-                )
+                return self.verdict("not yet", self._stopped(error, inputs))
             if not same(given, inputs, 0, 0):
                 return self.verdict("not yet", IN_PLACE)
         if all(result is None or result is Ellipsis for result in results):
-            if _is_stub(answer):
+            if is_stub(answer):
                 return self.not_attempted()
             return self.verdict(
                 "not yet", "Your function returns nothing (None): is a `return` missing at its end?"
             )
         evidence = self._evidence(answer, trials, results, expected)
-        with _quiet():
+        with quiet():
             fault = self._fault(evidence, rng)
         if fault:
             return self.verdict("not yet", fault)
@@ -242,7 +247,7 @@ class FunctionExercise(Exercise):
 
     def _run(self, function, inputs, copied=False):
         inputs = inputs if copied else copy.deepcopy(inputs)
-        with _quiet():
+        with quiet():
             return self.call(function, *inputs) if self.call else function(*inputs)
 
     def _argument_names(self):
@@ -251,7 +256,7 @@ class FunctionExercise(Exercise):
         return kept.parameters_of(self.solution)
 
     def _refuse_arguments(self, answer, inputs):
-        return None if self.call else _refuse_arguments(answer, self.solution, inputs)
+        return None if self.call else refuse_arguments(answer, self.solution, inputs)
 
     def _evidence(self, answer, trials, results, expected):
         return Evidence(
@@ -462,7 +467,7 @@ class FunctionExercise(Exercise):
             v.clone().requires_grad_() if hasattr(v, "detach") and v.is_floating_point() else v
             for v in inputs
         )
-        with _quiet():
+        with quiet():
             result = self.call(function, *inputs) if self.call else function(*inputs)
             values = [v for _, v in self._parts(result, result)]
             loss = sum(
@@ -474,18 +479,11 @@ class FunctionExercise(Exercise):
         found = [v for v in inputs if hasattr(v, "detach") and v.is_floating_point()]
         return [0 * v.detach() if v.grad is None else v.grad for v in found]
 
-    def _stopped(self, answer, error, trials, expected, done):
+    def _stopped(self, error, inputs):
         """The sentence on an answer that raised."""
-        results = [error]
-        with _quiet():
-            evidence = self._evidence(answer, trials[done : done + 1], results,
-                                      expected[done : done + 1])  # fmt: skip
-            found = cause(evidence) if isinstance(error, ValueError | RuntimeError) else None
-        if found:
-            return found
         after = f" {error.__notes__[0]}" if getattr(error, "__notes__", None) else ""
-        where = _where(error, axis_words(trials[done], self.axes))
-        return f"{self._called} stopped{after} with `{one_line(error)}`. {where}"
+        advised = advice(error, axis_words(inputs, self.axes))
+        return f"{self._called} stopped{after} with `{one_line(error)}`. {advised}"
 
     _called = "Your function"
 
@@ -516,7 +514,7 @@ class ClassExercise(FunctionExercise):
     scenario   generator function (answer, *inputs) that yields (name, value): what to compare, in
                the order in which things happen. The first step that differs is named, so the name
                reads as the start of a sentence: "the output in inference mode". Values are copied
-               as they pass: a running mean may go on changing.
+               as they pass (a running mean may go on changing), a tuple's one by one.
     """
 
     scenario: Callable
@@ -527,10 +525,13 @@ class ClassExercise(FunctionExercise):
     def _run(self, function, inputs, copied=False):
         inputs = inputs if copied else copy.deepcopy(inputs)
         steps, last = {}, "at the first step"
-        with _quiet():
+        with quiet():
             try:
                 for name, value in self.scenario(function, *inputs):
-                    steps[name] = _frozen(value)
+                    many = value if isinstance(value, tuple) else (value,)
+                    for i, one in enumerate(many):
+                        part = f" ({i + 1} of {len(many)})" if len(many) > 1 else ""
+                        steps[name + part] = frozen(one)
                     last = f"after {name}"
             except Exception as error:
                 error.__notes__ = [last]
@@ -552,7 +553,7 @@ class ClassExercise(FunctionExercise):
                 f"The check wants your class itself, and got {what}: pass "
                 f"`{self.solution.__name__}`, without parentheses.",
             )
-        if _is_stub(answer):
+        if is_stub(answer):
             return self.not_attempted()
         return super()._judge(answer, rng)
 
@@ -578,12 +579,12 @@ class TestExercise(Exercise):
     stub = "Replace `...` by your test and run this cell again."
 
     def _judge(self, answer, rng):
-        fault = _refuse_uncallable(answer, self.solution) or _refuse_arguments(
+        fault = refuse_uncallable(answer, self.solution) or refuse_arguments(
             answer, self.solution, (None,)
         )
         if fault:
             return self.verdict("not yet", fault)
-        if _is_stub(answer):
+        if is_stub(answer):
             return self.not_attempted()
         for what, layer in self.right.items():
             said, error = self._says(answer, layer)
@@ -593,7 +594,7 @@ class TestExercise(Exercise):
                 return self.verdict(
                     "not yet",
                     f"Your test stopped with `{one_line(error)}` on a right layer ({what}). "
-                    f"{_where(error)}",
+                    f"{advice(error)}",
                 )
             if said == "odd":
                 return self.verdict(
@@ -621,14 +622,14 @@ class TestExercise(Exercise):
         found = []
         for _ in range(TRIALS):
             try:
-                with _quiet():
+                with quiet():
                     said = test(layer)
             except AssertionError:
                 said = False
             except (Exception, SystemExit) as error:
                 # on a wrong layer that cannot be run, too: whoever looks on sees that it is wrong
                 return "stopped", error
-            if said is None and _asserts(test):
+            if said is None and asserts(test):
                 said = True
             truth = as_array(said)
             if truth is None or truth.shape != () or truth.dtype.kind != "b":
@@ -687,10 +688,10 @@ class ValueExercise(Exercise):
         """(value, None) of a function that wants no arguments, as the shown solution is one; or
         (None, verdict)."""
         try:
-            with _quiet():
+            with quiet():
                 value = function()
         except (Exception, SystemExit) as error:
-            if _is_stub(function) or "ellipsis" in str(error):
+            if is_stub(function) or "ellipsis" in str(error):
                 return None, self.not_attempted()
             return None, self.verdict(
                 "not yet",
@@ -698,7 +699,7 @@ class ValueExercise(Exercise):
                 f"stopped with `{one_line(error)}`.",
             )
         if value is None or value is Ellipsis:
-            if _is_stub(function):
+            if is_stub(function):
                 return None, self.not_attempted()
             return None, self.verdict(
                 "not yet", "Your function returns nothing (None): is a `return` missing at its end?"
@@ -835,71 +836,6 @@ class PredictionExercise(Exercise):
 GUESSES = {}  # exercise id -> the guess noted in this session
 
 
-def _refuse_uncallable(answer, solution):
-    if callable(answer):
-        return None
-    return (
-        f"The check wants your function itself, and got {describe(answer)}: pass "
-        f"`{solution.__name__}`, without parentheses."
-    )
-
-
-IN_PLACE = (
-    "Your function changes its input in place: whoever called it still needs those numbers. Work "
-    "on new arrays (`x = x - mean`, not `x -= mean`)."
-)
-
-
-def _is_stub(answer):
-    """Is this an untouched stub: nothing but a docstring, `...`, `pass`, a `return` of nothing, or
-    `raise NotImplementedError`? A class is one when all its methods are."""
-    if isinstance(answer, type):
-        own = [v for v in vars(answer).values() if inspect.isfunction(v)]
-        return all(map(_is_stub, own)) if own else answer.__module__ != "builtins"
-    try:
-        with warnings.catch_warnings(action="ignore"):  # of what stands in the learner's cell
-            tree = ast.parse(textwrap.dedent(inspect.getsource(answer))).body[0]
-    except (OSError, TypeError, SyntaxError, IndexError):
-        return _is_stub_code(answer)
-    if not isinstance(tree, ast.FunctionDef):
-        return _is_stub_code(answer)
-    return any(map(_is_hole, ast.walk(tree))) or all(map(_is_idle, tree.body))
-
-
-def _is_idle(statement):
-    if isinstance(statement, ast.Raise):
-        return "NotImplementedError" in ast.unparse(statement)
-    value = getattr(statement, "value", None)
-    nothing = value is None or isinstance(value, ast.Constant)
-    return isinstance(statement, ast.Pass | ast.Expr | ast.Return) and nothing
-
-
-def _is_hole(node):
-    """`...` where a value is wanted, or as a statement; not the one of x[..., 0]."""
-    value = getattr(node, "value", None)
-    return isinstance(node, ast.Assign | ast.Return | ast.Expr) and (
-        isinstance(value, ast.Constant) and value.value is Ellipsis
-    )
-
-
-def _is_stub_code(answer):
-    """As _is_stub, from the compiled code, where there is no source to read."""
-    code = getattr(answer, "__code__", None)
-    if code is None:
-        return False
-    idle = {"RESUME", "NOP", "LOAD_CONST", "RETURN_VALUE", "RETURN_CONST", "PUSH_NULL", "PRECALL",
-            "LOAD_GLOBAL", "CALL", "RAISE_VARARGS", "POP_TOP"}  # fmt: skip
-    steps = list(dis.get_instructions(code))
-    return {*code.co_names} <= {"NotImplementedError"} and all(s.opname in idle for s in steps)
-
-
-def _asserts(function):
-    try:
-        return "assert" in inspect.getsource(function)
-    except (OSError, TypeError):
-        return False
-
-
 def _both(mine, right):
     return zip(mine, right, strict=True)
 
@@ -914,79 +850,3 @@ def _gap(rough, want):
         return 0.0
     gap = np.abs(rough.astype(float) - want)
     return float(gap.max()) if np.isfinite(gap).all() else 0.0
-
-
-def _frozen(value):
-    """value as it is now: a running mean may go on changing."""
-    if hasattr(value, "detach"):
-        return value.detach().clone()
-    if isinstance(value, tuple | list):
-        return type(value)(map(_frozen, value))
-    return value.copy() if isinstance(value, np.ndarray) else value
-
-
-def _refuse_arguments(answer, solution, inputs):
-    try:
-        inspect.signature(answer).bind(*inputs)
-    except TypeError:
-        names = list(inspect.signature(solution).parameters)[: len(inputs)]
-        return (
-            f"Your function cannot take these arguments: it is called with {len(inputs)}, "
-            f"`({', '.join(names)})`."
-        )
-    except ValueError:  # built-in functions may have no signature
-        return None
-    return None
-
-
-def _quiet():
-    """The learner's warnings are not the lesson: a verdict says what matters."""
-    stack = warnings.catch_warnings(action="ignore")
-    errors = np.errstate(all="ignore")
-
-    class Both:
-        def __enter__(self):
-            stack.__enter__()
-            errors.__enter__()
-
-        def __exit__(self, *about):
-            errors.__exit__(*about)
-            stack.__exit__(*about)
-
-    return Both()
-
-
-def _where(error, words=None):
-    """A hint at what the exception usually means here."""
-    text = str(error)
-    if isinstance(error, NameError):
-        return "Is a name misspelt, or defined in a cell that was not run?"
-    if isinstance(error, AttributeError) and "has no attribute" in text:
-        return "Is a name misspelt, or not set yet?"
-    if isinstance(error, TypeError) and "object is not callable" in text:
-        return "Something before parentheses is no function: is a `*` missing?"
-    if "broadcast" in text or "must match the size of tensor" in text:
-        return _shapes(text, words or {})
-    if isinstance(error, RecursionError):
-        return "It calls itself without an end."
-    return "Call it by hand in a new cell, on a small array, to look inside."
-
-
-def _shapes(text, words):
-    """Which of two shapes that do not fit has one value for what."""
-    found = [tuple(map(int, re.findall(r"\d+", shape))) for shape in re.findall(r"\(([\d, ]+)\)",
-                                                                                text)]  # fmt: skip
-    lone = next((shape[0] for shape in found if len(shape) == 1 and shape[0] in words), None)
-    full = next((shape for shape in found if len(shape) > 1), ())
-    if lone is None or "tensor" in text or lone not in full:
-        return "Which of the two has lost an axis? `keepdims=True` keeps it."
-    word, last = words[lone], words.get(full[-1], "last axis")
-    if word == "example":
-        return (
-            f"One of them has one value for each example ({lone}): it was averaged over the wrong "
-            "axis. The examples, axis 0, are what to average over."
-        )
-    return (
-        f"One of them has one value for each {word} ({lone}), and shapes are lined up from the "
-        f"right, where the {last}s are. Keep the axes with `keepdims=True`, or `reshape` it."
-    )

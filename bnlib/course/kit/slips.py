@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 MEAN_OF = {"mean": "average", "var": "average", "std": "average", "sum": "sum"}
 A_MEAN = re.compile(r"(mu|mean|centre|running_mean|batch_mean)(_\w+)?$")
-PAIRED = {"axis", "divisor", "eps", "root", "centre", "factor"}  # kinds worth trying two at a time
+PAIRED = {"axis", "divisor", "eps", "root", "centre"}  # kinds worth trying two at a time
 
 
 @dataclass(frozen=True)
@@ -190,6 +190,7 @@ def _axes(tree, nodes):
                 value = literal.get(value.id) if isinstance(value, ast.Name) else value
                 if value is not None and _axis(value) is not None:
                     sites.append((_axis(value), value, node, verb))
+    norm = any(_root_argument(node) is not None for node in nodes)
     for right in dict.fromkeys(site[0] for site in sites):
         here = [site for site in sites if site[0] == right]
         groups = [here, *([s] for s in here if len(here) > 1 and s[1] is not here[0][1])]
@@ -197,7 +198,7 @@ def _axes(tree, nodes):
             groups.append([here[0]])
         for wrong in _OTHER_AXES.get(right, ()):
             for group in groups:
-                says = _axis_says(group[0][3], right, wrong)
+                says = _axis_says(group[0][3], right, wrong, norm)
                 axis = {s[1].index: lambda _, w=wrong: _write(repr(w)) for s in group}
                 yield "axis", says, axis
                 open_calls = [s[2] for s in group if not _keeps(s[2])]
@@ -205,7 +206,8 @@ def _axes(tree, nodes):
                     yield "axis", says, axis | {c.index: _keep for c in open_calls}
         kept = {s[2].index: _unkeep for s in here if _keeps(s[2])}
         if kept:
-            yield "keepdims", _KEEPDIMS, kept
+            word = "keepdim" if "keepdim=" in ast.unparse(tree) else "keepdims"
+            yield "keepdims", _KEEPDIMS.format(word), kept
 
 
 _OTHER_AXES = {
@@ -216,7 +218,7 @@ _OTHER_AXES = {
 }
 _KEEPDIMS = (
     "Your statistics have lost their axes, and are laid along the *last* axis of `x`: shapes are "
-    "lined up from the right. Keep the axes, `keepdims=True`."
+    "lined up from the right. Keep the axes, `{}=True`."
 )
 
 
@@ -246,8 +248,8 @@ def _unkeep(call):
     return ast.Call(call.func, call.args, rest)
 
 
-def _axis_says(verb, right, wrong):
-    layer = " (which would be *layer* normalization)" if verb == "average" else ""
+def _axis_says(verb, right, wrong, norm):
+    layer = " (which would be *layer* normalization)" if norm else ""
     wrong = (wrong,) if isinstance(wrong, int) else wrong
     if right == (0,):
         if wrong == (1,):
@@ -264,10 +266,10 @@ def _axis_says(verb, right, wrong):
             (0,): f"You {verb} over the examples only, and leave the places of the picture apart. "
             f"A channel is one feature wherever it is: {verb} over `(0, 2, 3)`.",
             (2, 3): f"You {verb} within each image"
-            + (" (that is *instance* normalization)" if verb == "average" else "")
+            + (" (that is *instance* normalization)" if norm else "")
             + ". The batch, axis 0, belongs to it as well.",
             (1, 2, 3): f"You {verb} over the channels and keep the examples"
-            + (" (that is *layer* normalization)" if verb == "average" else "")
+            + (" (that is *layer* normalization)" if norm else "")
             + ". Keep axis 1, and take all others.",
             (0, 1, 2, 3): f"You {verb} over everything, the channels too. Each channel has its "
             "own: keep axis 1.",
@@ -359,12 +361,22 @@ def _calls(node, parent):
                 _RESHAPE,
                 lambda n: n.args[0] if inner is not thing else n.func.value,
             )
+    if does in ("maximum", "relu", "clamp", "clip") and (node.args or does != "maximum"):
+        yield (
+            "activation",
+            "The activation is missing: negative values are to become 0.",
+            lambda n: n.args[0] if n.args and not _is_number(n.args[0]) else n.func.value,
+        )
     if does in ("abs", "fabs") and node.args:
         yield (
             "absolute",
             "The sign counts in your result; take the absolute value.",
             lambda n: n.args[0],
         )
+
+
+def _is_number(node):
+    return isinstance(node, ast.Constant)
 
 
 _RESHAPE = (
@@ -458,6 +470,8 @@ def _sums(node, parent):
             says = "The mean was not subtracted."
         else:
             says = f"{_capital(other)} is not subtracted." if other else "One term is missing."
+            if isinstance(left, ast.Constant) and other:
+                says = f"You use {left.value} where `{left.value} - {other.strip('`')}` belongs."
         yield "centre" if _a_mean(right) else "term", says, lambda n: n.left
         yield (
             "sign",
@@ -509,7 +523,10 @@ def _products(node):
         by = other or "the last quantity"
         if other:
             yield "factor", f"You do not divide by {by}.", lambda n: n.left
-        yield "twice", f"You divide by {by} once too often.", lambda n: _write(
+        says = f"You divide by {by} once too often."
+        if _root_argument(right) is not None:
+            says = "You divide by the variance; divide by its square root."
+        yield "twice", says, lambda n: _write(
             "A / B / B", A=n.left, B=n.right)  # fmt: skip
         yield "inverse", f"You multiply by {by}; divide by it.", lambda n: _write(
             "A * B", A=n.left, B=n.right)  # fmt: skip
@@ -521,8 +538,8 @@ def _products(node):
                 says = "You take in the biased variance, which divides by $m$; divide by $m-1$."
                 yield "divisor", says, lambda n: n.left.left
     difference = isinstance(left, ast.BinOp) and isinstance(left.op, ast.Add | ast.Sub)
-    if difference and not _a_mean(left.right):
-        a, b = spoken(left.left) or "the first term", spoken(left.right) or "the second"
+    if difference:
+        a, b = spoken(left.left) or "the first term", spoken(left.right) or "the second term"
         verb = "multiplied" if isinstance(op, ast.Mult) else "divided"
         yield (
             "place",

@@ -9,6 +9,7 @@ from bnlib.course.kit.exercises import (
     ValueExercise,
     WrongTurn,
 )
+from bnlib.course.kit.properties import order_changes_nothing, shift_changes_nothing
 from bnlib.course.kit.quiz import Question
 
 # ── 4.2 ─────────────────────────────────────────────────────────────────────────────────────────
@@ -23,39 +24,17 @@ def batch_norm(x, gamma, beta, eps):
 
 
 def _images(rng):
-    """As wide as it has channels, so that a gamma laid along the width is not stopped by shapes."""
-    C = W = 4
+    N, C = rng.integers(6, 11), 4
     scale = rng.uniform(0.5, 3.0, size=(1, C, 1, 1))
     centre = rng.uniform(-4.0, 4.0, size=(1, C, 1, 1))
-    of_image = rng.normal(size=(6, 1, 1, 1))
-    x = (rng.normal(size=(6, C, 3, W)) + of_image) * scale + centre
+    of_image = rng.normal(size=(N, 1, 1, 1))
+    x = (rng.normal(size=(N, C, 3, 5)) + of_image) * scale + centre
     return x, *_gamma_beta(rng, C), rng.uniform(0.05, 0.2)
 
 
 def _gamma_beta(rng, C):
     sign = rng.permutation(np.resize([1.0, -1.0], C))
     return sign * rng.uniform(0.5, 2.0, C), rng.uniform(0.5, 2.0, C) * rng.permutation(sign)
-
-
-def _batch_norm_with(axes=(0, 2, 3), ddof=0, root=lambda var, eps: np.sqrt(var + eps)):
-    """batch_norm with other axes, another divisor, or another root."""
-
-    def wrong(x, gamma, beta, eps):
-        mu, var = x.mean(axis=axes, keepdims=True), x.var(axis=axes, keepdims=True, ddof=ddof)
-        x_hat = (x - mu) / root(var, eps)
-        return gamma.reshape(1, -1, 1, 1) * x_hat + beta.reshape(1, -1, 1, 1)
-
-    return wrong
-
-
-def _without_keepdims(x, gamma, beta, eps):
-    axes = (0, 2, 3)
-    x_hat = (x - x.mean(axis=axes)) / np.sqrt(x.var(axis=axes) + eps)
-    return gamma.reshape(1, -1, 1, 1) * x_hat + beta.reshape(1, -1, 1, 1)
-
-
-def _x_hat(x, eps):
-    return batch_norm(x, np.ones(x.shape[1]), np.zeros(x.shape[1]), eps)
 
 
 # ── 4.3 ─────────────────────────────────────────────────────────────────────────────────────────
@@ -83,8 +62,9 @@ def parameter_gradients(dy, x_hat):
 
 
 def _dy_and_x_hat(rng):
-    dy = rng.normal(size=(6, 4, 3, 5)) + rng.normal(size=(1, 4, 1, 1))
-    return dy, _x_hat(rng.normal(size=(6, 4, 3, 5)), 1e-5)
+    shape = (rng.integers(6, 11), 4, 3, 5)
+    dy = rng.normal(size=shape) + rng.normal(size=(1, 4, 1, 1))
+    return dy, batch_norm(rng.normal(size=shape), np.ones(4), np.zeros(4), 1e-5)
 
 
 # ── 4.5 ─────────────────────────────────────────────────────────────────────────────────────────
@@ -153,6 +133,7 @@ EXERCISES = [
         solution=batch_norm,
         inputs=_images,
         statistics_axis=(0, 2, 3),
+        properties=(shift_changes_nothing(), order_changes_nothing()),
         hint=(
             "The statistics you had in exercise 3.2. What must be done to `gamma` of shape $(C,)$ "
             "before it meets an array of shape $(N, C, H, W)$?",
@@ -160,92 +141,6 @@ EXERCISES = [
             "`gamma` there.",
         ),
         praise="All of Algorithm 1, one $\\gamma$ and one $\\beta$ a channel.",
-        wrong_turns=[
-            WrongTurn(
-                "gamma laid along the width",
-                lambda x, gamma, beta, eps: gamma * _x_hat(x, eps) + beta,
-                "NumPy lines up shapes from the right: your `gamma` runs along the *width*, not "
-                "along the channels. It fits by accident, since these pictures are as wide as they "
-                "have channels. Reshape it to $(1, C, 1, 1)$.",
-            ),
-            WrongTurn(
-                "statistics without keepdims",
-                _without_keepdims,
-                "Your mean has shape $(C,)$, and NumPy lays it along the *width*. Keep the axes: "
-                "`keepdims=True`.",
-            ),
-            WrongTurn(
-                "everything laid along the width",
-                lambda x, gamma, beta, eps: (
-                    gamma * _without_keepdims(x, np.ones_like(gamma), np.zeros_like(beta), eps)
-                    + beta
-                ),
-                "Your mean and variance, `gamma` and `beta` have shape $(C,)$, and NumPy lays all "
-                "of them along the *width*. The statistics need `keepdims=True`, the parameters "
-                "`reshape(1, -1, 1, 1)`.",
-            ),
-            WrongTurn(
-                "shift before scale",
-                lambda x, gamma, beta, eps: (
-                    gamma.reshape(1, -1, 1, 1) * (_x_hat(x, eps) + beta.reshape(1, -1, 1, 1))
-                ),
-                "You shift first and then scale, $\\gamma(\\hat{x}+\\beta)$, so $\\gamma$ scales "
-                "$\\beta$ as well. It is $\\gamma\\hat{x}+\\beta$.",
-            ),
-            WrongTurn(
-                "gamma and beta swapped",
-                lambda x, gamma, beta, eps: batch_norm(x, beta, gamma, eps),
-                "You scale by `beta` and shift by `gamma`. It is the other way round.",
-            ),
-            WrongTurn(
-                "gamma and beta forgotten",
-                lambda x, gamma, beta, eps: _x_hat(x, eps),
-                "That is $\\hat{x}$: the last line of Algorithm 1, scale and shift, is missing.",
-            ),
-            WrongTurn(
-                "beta forgotten",
-                lambda x, gamma, beta, eps: batch_norm(x, gamma, 0 * beta, eps),
-                "Scaled, but not shifted: `beta` is missing.",
-            ),
-            WrongTurn(
-                "over the examples only",
-                _batch_norm_with(axes=0),
-                "Your statistics run over the examples only: one mean for every place in the "
-                "picture. A channel shares one mean: average over `axis=(0, 2, 3)`.",
-            ),
-            WrongTurn(
-                "each image by itself",
-                _batch_norm_with(axes=(2, 3)),
-                "Each image is normalized by itself: that is *instance* normalization. Average "
-                "over the batch, axis 0, as well.",
-            ),
-            WrongTurn(
-                "over the channels",
-                _batch_norm_with(axes=(1, 2, 3)),
-                "Your statistics run over the channels: that is *layer* normalization. Keep axis "
-                "1, and average over all others.",
-            ),
-            WrongTurn(
-                "divided by m − 1",
-                _batch_norm_with(ddof=1),
-                "Your variance divides by $m-1$. To normalize the batch itself, divide by $m$.",
-            ),
-            WrongTurn(
-                "eps outside the root",
-                _batch_norm_with(root=lambda var, eps: np.sqrt(var) + eps),
-                "Your `eps` stands outside the root: add it to the variance, then take the root.",
-            ),
-            WrongTurn(
-                "no eps",
-                _batch_norm_with(root=lambda var, eps: np.sqrt(var)),
-                "You do not use `eps`. A channel that never varies would be divided by zero.",
-            ),
-            WrongTurn(
-                "variance instead of its root",
-                _batch_norm_with(root=lambda var, eps: var + eps),
-                "You divide by the variance; divide by its square root.",
-            ),
-        ],
     ),
     FunctionExercise(
         id="4.3",
@@ -271,34 +166,6 @@ EXERCISES = [
                 ),
                 "You divide by $\\gamma$ first and subtract $\\beta$ then. The shift came last, so "
                 "it goes first.",
-            ),
-            WrongTurn(
-                "no eps",
-                lambda y, gamma, beta, mu_B, var_B, eps: (y - beta) / gamma * np.sqrt(var_B) + mu_B,
-                "Nearly: the spread comes out too small, because what was divided by was "
-                "$\\sqrt{\\sigma^2_\\mathcal{B}+\\varepsilon}$. Multiply by the same.",
-            ),
-            WrongTurn(
-                "eps outside the root",
-                lambda y, gamma, beta, mu_B, var_B, eps: (
-                    (y - beta) / gamma * (np.sqrt(var_B) + eps) + mu_B
-                ),
-                "Your `eps` stands outside the root. The forward pass had it inside.",
-            ),
-            WrongTurn(
-                "variance instead of its root",
-                lambda y, gamma, beta, mu_B, var_B, eps: (y - beta) / gamma * (var_B + eps) + mu_B,
-                "You multiply by the variance; multiply by its square root.",
-            ),
-            WrongTurn(
-                "mean forgotten",
-                lambda y, gamma, beta, mu_B, var_B, eps: (y - beta) / gamma * np.sqrt(var_B + eps),
-                "The scale is back, the zero point is not: add `mu_B`.",
-            ),
-            WrongTurn(
-                "only back to x_hat",
-                lambda y, gamma, beta, mu_B, var_B, eps: (y - beta) / gamma,
-                "That is $\\hat{x}$, half of the way: line three of Algorithm 1 is still to undo.",
             ),
             WrongTurn(
                 "the forward pass again",
@@ -328,17 +195,6 @@ EXERCISES = [
                 "(If the loss is a mean, its 1/N is in `dy` already.)",
             ),
             WrongTurn(
-                "over the examples only",
-                lambda dy, x_hat: ((dy * x_hat).sum(axis=0), dy.sum(axis=0)),
-                "You sum over the examples and leave the places of the picture apart. One "
-                "$\\gamma$ serves the whole channel: sum over H and W, too.",
-            ),
-            WrongTurn(
-                "swapped",
-                lambda dy, x_hat: (dy.sum(axis=(0, 2, 3)), (dy * x_hat).sum(axis=(0, 2, 3))),
-                "Both are right, in the other order: first `dgamma`, then `dbeta`.",
-            ),
-            WrongTurn(
                 "x_hat forgotten",
                 lambda dy, x_hat: (dy.sum(axis=(0, 2, 3)), dy.sum(axis=(0, 2, 3))),
                 "`dbeta` is right. In $y = \\gamma\\hat{x} + \\beta$ the factor beside "
@@ -358,11 +214,6 @@ EXERCISES = [
                 lambda dy, x_hat: (dy * x_hat, dy),
                 "These are the parts that each place adds. There is one $\\gamma$ per channel: sum "
                 "them up, to shape $(C,)$.",
-            ),
-            WrongTurn(
-                "everything at once",
-                lambda dy, x_hat: ((dy * x_hat).sum(), dy.sum()),
-                "You sum over the channels, too. Each channel has a $\\gamma$ of its own.",
             ),
         ],
     ),

@@ -36,32 +36,39 @@ def fair_gain(without, with_bn):
 
 
 def _two_tables(rng):
-    """(rates, seeds): four choices of a net's rate, by the first two seeds, by the others, by all
-    of them, and by the gain over the other net, give four different rates."""
-    rates, seeds = 6, 5
+    """(rates, seeds). What each rate scores on the first two seeds | on the others:
+
+    best      .75 .69 | .60   the right choice: the highest mean of two
+    steady    .70 .70 | .71   the choice of whoever takes the minimum, or looks at a third seed
+    lucky     .80 .60 | .64   … of whoever looks at the first seed alone, or takes the maximum
+    second    .60 .79 | .66   … at the second alone
+    even      .68 .68 | .78   … at all five
+    late      .50 .50 | .85   … at the others alone
+    """
+    r = rng.permutation(10)
     tables = []
-    for best, best_of_other in rng.permutation([[1, 4], [4, 1]]):
-        table = 0.6 + rng.uniform(0, 0.004, size=(rates, seeds))
-        table[best, :2] += 0.1
-        table[best_of_other, :2] += 0.05
-        table[best - 1, 2:] += 0.2
-        table[best + 1] += [0.09, 0.09, 0.18, 0.18, 0.18]
-        tables.append(table)
+    for best, steady, lucky, second, even, late in (r[[1, 0, 6, 7, 8, 9]], r[:6]):  # without, with
+        table = np.full((10, 5), 0.6)
+        table[best, :2] = 0.75, 0.69
+        table[steady] = [0.705, 0.705, 0.71, 0.71, 0.71]
+        table[lucky] = [0.80, 0.60, 0.64, 0.64, 0.64]
+        table[second] = [0.60, 0.79, 0.66, 0.66, 0.66]
+        table[even] = [0.68, 0.68, 0.70, 0.82, 0.82]
+        table[late] = [0.50, 0.50, 0.85, 0.85, 0.85]
+        tables.append(table + rng.uniform(0, 0.004, size=table.shape))
     return tuple(tables)
 
 
-def _chosen_on_all(without, with_bn):
-    def at_its_best_rate(accuracy):
-        return accuracy[accuracy.mean(axis=1).argmax(), 2:]
+def _chosen_by(look):
+    """Each net at the rate whose look at the accuracies, row by row, is highest."""
 
-    return at_its_best_rate(with_bn) - at_its_best_rate(without)
+    def gain(without, with_bn):
+        def at_its_best_rate(accuracy):
+            return accuracy[look(accuracy).argmax(), 2:]
 
+        return at_its_best_rate(with_bn) - at_its_best_rate(without)
 
-def _chosen_on_the_others(without, with_bn):
-    def at_its_best_rate(accuracy):
-        return accuracy[accuracy[:, 2:].mean(axis=1).argmax(), 2:]
-
-    return at_its_best_rate(with_bn) - at_its_best_rate(without)
+    return gain
 
 
 def _largest_gain(without, with_bn):
@@ -218,6 +225,7 @@ EXERCISES = [
         title="A fair comparison",
         solution=fair_gain,
         inputs=_two_tables,
+        axes=("rate", "seed"),
         hint=(
             "Two nets, so two rates to choose. Which columns may you look at when you choose?",
             "`accuracy[:, :2].mean(axis=1).argmax()` is the row that is best on the first two "
@@ -228,7 +236,7 @@ EXERCISES = [
         wrong_turns=[
             WrongTurn(
                 "chosen on all",
-                _chosen_on_all,
+                _chosen_by(lambda accuracy: accuracy.mean(axis=1)),
                 "You let all seeds choose the rate. Then the winner is in part the luckiest, and "
                 "you measure its luck: choose on the first two only.",
             ),
@@ -245,9 +253,26 @@ EXERCISES = [
             ),
             WrongTurn(
                 "chosen on the others",
-                _chosen_on_the_others,
+                _chosen_by(lambda accuracy: accuracy[:, 2:].mean(axis=1)),
                 "You let the *other* seeds choose. Those are for measuring: choose on the first "
                 "two.",
+            ),
+            WrongTurn(
+                "chosen on one seed",
+                _chosen_by(lambda accuracy: accuracy[:, 0]),
+                "A single good seed decides in yours: you look at the first seed alone, or at the "
+                "larger of the two. Take the mean over the first two.",
+            ),
+            WrongTurn(
+                "chosen on the other seed",
+                _chosen_by(lambda accuracy: accuracy[:, 1]),
+                "You let the second seed choose alone. Take the mean over the first two.",
+            ),
+            WrongTurn(
+                "chosen on three seeds",
+                _chosen_by(lambda accuracy: accuracy[:, :3].mean(axis=1)),
+                "A third seed has a say in your choice (or you take the smaller of the first two). "
+                "Choose by the mean of the first two: columns `:2`.",
             ),
             WrongTurn(
                 "one rate, by the gain",
