@@ -69,7 +69,9 @@ def test_over_rates_joins_medians_and_breaks_where_a_seed_has_none():
 def test_over_rates_tells_nets_apart_without_color():
     nets = {name: np.ones((2, 3)) for name in "abc"}
     (ax,) = nb08.plot_over_rates([1, 10], {"one": nets}, ylabel="steps")
-    assert len({line.get_marker() for line in ax.lines if line.get_marker() != "None"}) == 3
+    assert (
+        len({line.get_marker() for line in ax.lines if line.get_marker() not in ("", "None")}) == 3
+    )
 
 
 def test_shares_mark_nets_with_batch_norm_by_shape():

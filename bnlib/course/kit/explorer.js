@@ -63,8 +63,9 @@ function render({ model, el }) {
   const spec = model.get("_spec");
   const title = element("p", { class: "bn-title", id: `bn-explorer-${++serial}` }, spec.title);
   const sentence = element("p", { class: "bn-state", role: "status", "aria-live": "polite" });
-  const note = element("p", { class: "bn-note", hidden: "" },
-    "The picture follows once a kernel runs: run this cell first.");
+  const note = element("p", { class: "bn-note", role: "status", hidden: "" },
+    "No answer from the kernel: it is busy, or this cell did not run since it started. " +
+    "Choose Run → Run All Above Selected Cell, then run this cell.");
   const image = element("img", {
     alt: spec.alt, width: spec.width, height: spec.height, draggable: "false",
   });

@@ -232,6 +232,7 @@ EXERCISES = [
         title="A fair comparison",
         solution=fair_gain,
         inputs=_two_tables,
+        axes=("rate", "seed"),
         hint=(
             "Two nets, so two rates to choose. Which columns may you look at when you choose?",
             "`.mean(axis=1)` makes one number of each row, and `.argmax()` finds the largest row. "

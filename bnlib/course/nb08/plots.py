@@ -5,11 +5,10 @@ import copy
 import numpy as np
 from matplotlib.lines import Line2D
 
-from bnlib.course.kit.plots import figure, plot_accuracy_map, title_over_all
-from bnlib.course.kit.style import COLORS, LINESTYLES, MARKERS
-
-NETS = {"without BN": COLORS["vermillion"], "with BN": COLORS["blue"]}
-_COLORS = [*NETS.values(), COLORS["green"], COLORS["black"]]
+from bnlib.course.kit.figures import described
+from bnlib.course.kit.plots import course_of, figure, plot_accuracy_map, title_over_all
+from bnlib.course.kit.style import COLORS, NETS, look
+from bnlib.course.kit.words import number, span, spoken
 
 
 def plot_figure1(steps, accuracy, *, live=None, title=None):
@@ -23,20 +22,13 @@ def plot_figure1(steps, accuracy, *, live=None, title=None):
     the median over the seeds, its band reaches from the worst to the best. Returns the Axes.
     """
     fig, (left, right) = figure(1, 2, size=(9.0, 3.8), width_ratios=[1, 1.15])
-    for i, (label, color) in enumerate(NETS.items()):
+    for i, (label, style) in enumerate(NETS.items()):
         low, middle, high = np.percentile(accuracy[i], (0, 50, 100), axis=0)
         for ax in (left, right):
-            ax.fill_between(steps, low, high, color=color, alpha=0.25, linewidth=0)
-            ax.plot(steps, middle, color=color, linestyle=LINESTYLES[i], label=label)
+            ax.fill_between(steps, low, high, color=style["color"], alpha=0.25, linewidth=0)
+            ax.plot(steps, middle, **style | {"marker": ""}, label=label)
         if live is not None:
-            left.plot(
-                live[0],
-                live[1][i],
-                color=color,
-                marker=MARKERS[i],
-                linestyle="none",
-                label="_",
-            )
+            left.plot(live[0], live[1][i], **style | {"linestyle": "none"}, label="_")
     left.set_xscale("log")
     left.set(xlim=(50, 3000), ylim=(0, 1), xlabel="training step", title="the first 3,000")
     left.set_xticks([50, 100, 300, 1000, 3000], ["50", "100", "300", "1,000", "3,000"])
@@ -51,6 +43,14 @@ def plot_figure1(steps, accuracy, *, live=None, title=None):
     right.set_title(f"all {steps[-1]:,}, from 0.90 up")
     right.set_xticks([0, 25_000, 50_000], ["0", "25,000", "50,000"])
     title_over_all(fig, title)
+    told = (
+        f"{label}: {course_of(steps, runs)}" for label, runs in zip(NETS, accuracy, strict=True)
+    )
+    described(
+        fig,
+        f"Test accuracy over training, median and range of {len(accuracy[0])} seeds: left the "
+        f"first 3,000 steps, right all. {' '.join(told)}",
+    )
     return np.array([left, right])
 
 
@@ -68,7 +68,8 @@ def plot_unit_moves(steps, bands, *, first=1000, title=None):
     start = list(steps).index(first)
     steps, bands = steps[start:], np.asarray(bands, np.float64)[:, start:]
     fig, axes = figure(1, 2, size=(9.0, 4.0), sharey=True)
-    for i, (ax, (label, color)) in enumerate(zip(axes, NETS.items(), strict=True)):
+    told = []
+    for i, (ax, (label, style)) in enumerate(zip(axes, NETS.items(), strict=True)):
         moved = bands[i] - bands[i, 0, 1]  # (T, 3, D)
         lines = ax.plot(
             steps,
@@ -83,10 +84,15 @@ def plot_unit_moves(steps, bands, *, first=1000, title=None):
         ax.fill_between(
             steps,
             *np.median(moved[:, (0, 2)], axis=2).T,
-            color=color,
+            color=style["color"],
             alpha=0.3,
             linewidth=0,
             label="15th to 85th percentile, typical unit",
+        )
+        wide = np.ptp(np.median(moved[[0, -1]][:, (0, 2)], axis=2), axis=1)
+        told.append(
+            f"{label}: the band is {number(wide[0])} wide at first and {number(wide[1])} at the "
+            f"end; the thin lines end between {span(moved[-1, 1])}."
         )
         ax.set(xlabel="training step", title=label)
         ax.set_xticks([first, steps[-1] // 2, steps[-1]])
@@ -97,6 +103,12 @@ def plot_unit_moves(steps, bands, *, first=1000, title=None):
     handles[1].set_color("#999999")
     fig.legend(handles, labels, loc="outside lower center", ncols=2)
     title_over_all(fig, title)
+    described(
+        fig,
+        f"Inputs of the last hidden layer's sigmoids from step {first:,} to {steps[-1]:,}, each "
+        f"unit minus its own median at the start: the band of a typical unit, and a thin line for "
+        f"every fourth. {' '.join(told)}",
+    )
     return axes
 
 
@@ -111,20 +123,25 @@ def plot_over_rates(rates, panels, *, ylabel, log=False, ylim=None, looks=(0, 1,
     A line joins the medians over the seeds, and breaks where a seed has no value. Returns the Axes.
     """
     fig, axes = figure(1, len(panels), size=(9.0 if len(panels) > 1 else 6.0, 3.9), sharey=True)
-    axes = np.atleast_1d(axes)
+    axes, told = np.atleast_1d(axes), []
     for ax, (name, results) in zip(axes, panels.items(), strict=True):
         for i, (label, values) in zip(looks, results.items(), strict=False):
-            color = _COLORS[i]
+            style = list(NETS.values())[i] if i < len(NETS) else look(label, i)
+            middle = np.median(values, axis=1)
             ax.plot(
                 np.broadcast_to(np.asarray(rates)[:, None], values.shape),
                 values,
-                color=color,
-                marker=MARKERS[i],
-                linestyle="none",
+                **style | {"linestyle": "none"},
                 markersize=6,
                 label=[label] + ["_"] * (values.shape[1] - 1),
             )
-            ax.plot(rates, np.median(values, axis=1), color=color, linestyle=LINESTYLES[i])
+            ax.plot(rates, middle, **style | {"marker": ""})
+            there = np.isfinite(middle)
+            told.append(
+                f"{name}, {label}: " + _points(np.asarray(rates)[there], middle[there])
+                if there.any()
+                else f"{name}, {label}: no rate at which every seed has a value."
+            )
         ax.set_xscale("log")
         ax.set_xticks(*_decades(rates))
         ax.minorticks_off()
@@ -137,7 +154,20 @@ def plot_over_rates(rates, panels, *, ylabel, log=False, ylim=None, looks=(0, 1,
     axes[0].set(ylabel=ylabel, ylim=ylim)
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     title_over_all(fig, title)
+    described(
+        fig,
+        f"{spoken(ylabel)} at each learning rate, a mark for each seed and a line through the "
+        f"medians. {' '.join(told)}",
+    )
     return axes
+
+
+def _points(rates, middle):
+    """Where a line of medians begins and ends, and how far its values reach."""
+    return (
+        f"from rate {number(rates[0])}, {number(middle[0])}, to rate {number(rates[-1])}, "
+        f"{number(middle[-1])}, between them {span(middle)}."
+    )
 
 
 def _decades(rates):
@@ -165,14 +195,12 @@ def plot_shares(groups, *, xlabel="share of test digits right", ax=None, title=N
     """
     ax = figure(size=(9.0, 0.5 * len(groups) + 1.2))[1] if ax is None else ax
     for row, (label, values) in enumerate(groups.items()):
-        normed = label.startswith("BN")
+        style = NETS["with BN" if label.startswith("BN") else "without BN"]
         ax.plot(np.mean(values), row, "|", markersize=26, markeredgewidth=2.5, color="#444444")
         ax.plot(
             values,
             np.full(len(values), row),
-            marker=MARKERS[normed],
-            linestyle="none",
-            color=COLORS["blue" if normed else "vermillion"],
+            **style | {"linestyle": "none"},
         )
     ax.set_yticks(range(len(groups)), list(groups))
     ax.set_ylim(len(groups) - 0.5, -0.5)
@@ -181,6 +209,11 @@ def plot_shares(groups, *, xlabel="share of test digits right", ax=None, title=N
     ax.grid(axis="y", visible=False)
     if title:
         ax.set_title(title)
+    rows = (
+        f"{spoken(label)}: mean {number(np.mean(values), 3)}, seeds {span(values, 3)}."
+        for label, values in groups.items()
+    )
+    described(ax, f"{xlabel}, a mark for each seed. {' '.join(rows)}")
     return ax
 
 
@@ -200,15 +233,9 @@ def plot_leads(panels, *, title=None):
         ax.axvline(0, color=COLORS["black"], linewidth=1.5, linestyle="-")
         for row, values in enumerate(map(np.asarray, groups.values())):
             ax.plot(values.mean(), row, "|", markersize=26, markeredgewidth=2.5, color="#444444")
-            for ahead, color in enumerate(NETS.values()):
+            for ahead, style in enumerate(NETS.values()):
                 part = values[(values > 0) == bool(ahead)]
-                ax.plot(
-                    part,
-                    np.full(len(part), row),
-                    marker=MARKERS[ahead],
-                    linestyle="none",
-                    color=color,
-                )
+                ax.plot(part, np.full(len(part), row), **style | {"linestyle": "none"})
         ax.set_yticks(range(len(groups)), list(groups))
         ax.set_ylim(len(groups) - 0.5, -0.5)
         reach = 1.15 * max(np.abs(values).max() for values in groups.values())
@@ -224,6 +251,17 @@ def plot_leads(panels, *, title=None):
                 fontsize=12,
             )
     title_over_all(fig, title)
+    rows = (
+        f"{spoken(label)}, {spoken(name)}: {np.sum(np.asarray(values) > 0)} of {len(values)} seeds "
+        f"ahead, {span(values)}."
+        for label, groups in panels.items()
+        for name, values in groups.items()
+    )
+    described(
+        fig,
+        f"By how much the net with BN is ahead (right of 0) or behind, a mark for each seed. "
+        f"{' '.join(rows)}",
+    )
     return axes
 
 
@@ -241,10 +279,11 @@ def plot_means_over_rates(rates, steps, *, title=None):
     there = np.isfinite(steps)
     counts = there.sum(axis=2)
     means = np.where(there, steps, 0).sum(axis=2) / np.where(counts, counts, np.nan)
-    for i, (label, color) in enumerate(NETS.items()):
-        ax.plot(
-            rates, means[i], color=color, marker=MARKERS[i], linestyle=LINESTYLES[i], label=label
-        )
+    told = []
+    for (label, style), mean in zip(NETS.items(), means, strict=True):
+        ax.plot(rates, mean, **style, label=label)
+        drawn = np.isfinite(mean)
+        told.append(f"{label}: {_points(np.asarray(rates)[drawn], mean[drawn])}")
     ax.set_xscale("log")
     ax.set_xticks(*_decades(rates))
     ax.set_yscale("log")
@@ -253,4 +292,8 @@ def plot_means_over_rates(rates, steps, *, title=None):
     ax.set(xlabel="learning rate", ylabel="mean steps to 85 in 100")
     fig.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     title_over_all(fig, title)
+    described(
+        fig,
+        f"Mean steps to 85 in 100 at each learning rate, both axes logarithmic. {' '.join(told)}",
+    )
     return ax
