@@ -30,7 +30,7 @@ def plot_batch_means(values, means, *, m, ax=None):
         label=f"means of batches of {m}",
     )
     ax.set(xlabel="output of the unit, $h$ (no unit)", ylabel="density (1 / unit of $h$)")
-    ax.set_title(f"Means of {m} spread {sigma / means.std():.0f} times less than single digits")
+    ax.set_title(f"Single digits, and means of {m}")
     ax.legend(loc="upper right")
     return described(
         ax,
@@ -73,7 +73,7 @@ def plot_spread_law(sizes, spreads, *, population, ax=None):
     ticks = [0.02, 0.05, 0.1, 0.2, 0.5]
     ax.set_yticks(ticks, [str(t) for t in ticks])
     ax.set(xlabel="batch size $m$", ylabel=r"spread of $\mu_\mathcal{B}$ (in $\sigma$)")
-    ax.set_title("Four times the batch, half the spread")
+    ax.set_title("Spread of the batch mean, 100 units")
     ax.legend(loc="lower left")
     ratios = np.median(spreads, axis=1) * np.sqrt(sizes)
     return described(
@@ -114,7 +114,7 @@ def plot_biased_variance(sizes, seen, *, ax=None):
     )
     _plain_ticks(ax, sizes)
     ax.set(xlabel="batch size $m$", ylabel=r"average batch variance (in $\sigma^2$)", ylim=(0, 1.2))
-    ax.set_title("A batch of $m$ sees $(m-1)/m$ of the variance")
+    ax.set_title("Share of the variance that a batch sees")
     ax.legend(loc="lower right")
     places = [0, len(sizes) // 3, len(sizes) - 1]
     return described(
@@ -159,7 +159,7 @@ def plot_eps(s, inside, outside, *, eps, ax=None):
     )
     ax.set(xlabel=r"standard deviation of $x$, $\sigma$ (units of $x$)", ylim=(0, 1.1))
     ax.set_ylabel(r"standard deviation of $\hat{x}$")
-    ax.set_title(r"Inside the root, $\varepsilon$ silences what hardly varies")
+    ax.set_title(r"$\varepsilon$ inside and outside the root")
     halves = (s[np.searchsorted(kept, 0.5)] for kept in (inside, outside))
     inner, outer = map(number, halves)
     return described(
@@ -171,7 +171,7 @@ def plot_eps(s, inside, outside, *, eps, ax=None):
     )
 
 
-def plot_company(x_hats, *, exact, ax=None):
+def plot_in_batches(x_hats, *, exact, ax=None):
     """One example's x_hat in many batches, a cloud for each batch size.
 
     x_hats  dict batch size -> (K,) values of x_hat
@@ -202,7 +202,7 @@ def plot_company(x_hats, *, exact, ax=None):
     ax.set_xticks(range(len(x_hats)), [str(m) for m in x_hats])
     ax.set_xlim(-0.5, len(x_hats) - 0.5)
     ax.set(xlabel="batch size $m$", ylabel=r"$\hat{x}$ of one and the same digit")
-    ax.set_title(r"The same digit, 400 batches: the company decides its $\hat{x}$")
+    ax.set_title(r"The $\hat{x}$ of one digit in 400 batches")
     clouds = (f"{span(np.percentile(values, (5, 95)))} for m = {m}" for m, values in x_hats.items())
     return described(
         ax,
