@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 SCRIPT = Path(__file__).parent / "benchmarks" / "bench.py"
 spec = spec_from_file_location("bench", SCRIPT)
 bench = module_from_spec(spec)
@@ -30,13 +30,36 @@ def test_candidates_compute_the_same(shape, axis):
     functions, _ = bench.candidates(shape, axis, compiled=False)
     results = {}
     for name, function in functions.items():
-        dx, dgamma, dbeta = (np.asarray(a) for a in function())
+        y, dx, dgamma, dbeta = (
+            np.asarray(a.detach() if hasattr(a, "detach") else a) for a in function()
+        )
         if name in (bench.NATIVE, bench.EAGER):
-            dx = np.moveaxis(dx, 1, axis)
-        results[name] = dx.reshape(shape), dgamma, dbeta
+            y, dx = (np.moveaxis(a, 1, axis) for a in (y, dx))
+        results[name] = y.reshape(shape), dx.reshape(shape), dgamma, dbeta
     for name in functions:
         for got, want in zip(results[name], results[bench.NATIVE], strict=True):
             assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("folder", ["/a/mein Kurs/torch", "/a/torch"], ids=["space", "plain"])
+def test_where_compiling_fails_the_table_says_so_and_goes_on(tmp_path, capsys, monkeypatch, folder):
+    def refuse(function, **options):
+        def compiled(*args):
+            raise RuntimeError("C++ compile error\n" + 40 * "a dump\n")
+
+        return compiled
+
+    monkeypatch.setattr(torch, "compile", refuse)
+    monkeypatch.setattr(torch, "__path__", [folder])
+    monkeypatch.setattr(bench, "training_steps", lambda seconds: report({})["training"])
+    monkeypatch.setattr(bench, "accuracy", lambda: report({})["accuracy"])
+    bench.main(["--rows", "0", "1", "--seconds", "0.001"], out=tmp_path)
+    printed = capsys.readouterr().out
+    row = next(line for line in printed.splitlines() if line.startswith("(256, 512)"))
+    assert "not possible" in row
+    assert "not possible here: RuntimeError: C++ compile error" in printed
+    assert "a dump" not in printed
+    assert (repr(folder) in printed) == (" " in folder)
 
 
 def report(ratio):
