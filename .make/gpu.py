@@ -172,9 +172,9 @@ def run_benchmark(device, out, rehearsal):
     result = {"ok": status == 0, "seconds": seconds}
     if status is None:
         result["why"] = f"stopped after {seconds:.0f} s, with the rows that were done by then"
-    elif status:
-        result["why"] = f"ended with status {status}: {last_line(log)}"
-    return result | (json.loads(report.read_text(encoding="utf-8")) if report.exists() else {})
+    if not report.exists():
+        return {"why": f"ended with status {status}: {last_line(log)}"} | result
+    return result | json.loads(report.read_text(encoding="utf-8"))
 
 
 def run_notebook(device, out, rehearsal):

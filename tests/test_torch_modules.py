@@ -77,6 +77,19 @@ def test_assert_same_state_fails_on_a_wrong_value():
 # ---- the same as torch.nn's
 
 
+@pytest.mark.parametrize("kind", [*SHAPES, "SyncBatchNorm"])
+def test_torch_whose_batch_norms_know_no_bias_will_do(monkeypatch, kind):
+    """torch 2.11 and older: what they would refuse is passed on only where it says something."""
+    init = nn.modules.batchnorm._BatchNorm.__init__
+
+    def older(self, features, eps, momentum, affine, track, device=None, dtype=None):
+        init(self, features, eps, momentum, affine, track, device, dtype)
+
+    monkeypatch.setattr(nn.modules.batchnorm._BatchNorm, "__init__", older)
+    layer = getattr(bnlib.torch, kind)(3)
+    assert layer.bias.shape == (3,)
+
+
 @KINDS
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 @pytest.mark.parametrize("device", DEVICES)
