@@ -1,6 +1,7 @@
 """The benchmark runs, compares equal things, and reads its own figures right. It times nothing."""
 
 import json
+import sys
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
@@ -13,6 +14,7 @@ SCRIPT = Path(__file__).parent / "benchmarks" / "bench.py"
 spec = spec_from_file_location("bench", SCRIPT)
 bench = module_from_spec(spec)
 spec.loader.exec_module(bench)
+interleaving = sys.modules["interleaving"]  # which bench imports
 
 
 def test_quick_run_writes_table_json_and_picture(tmp_path, capsys):
@@ -87,3 +89,16 @@ def test_interleave_sees_which_is_slower():
     small, large = np.ones(1000), np.ones(1_000_000)
     times = bench.interleave({"small": small.sum, "large": large.sum}, seconds=0.01)
     assert times["large"] > 20 * times["small"]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("C++ error\n\na dump", "RuntimeError: C++ error"),
+        ("inductor raised:\nC++ error\n\na dump", "RuntimeError: inductor raised: C++ error"),
+        ("RuntimeError: twice", "RuntimeError: twice"),
+        ("", "RuntimeError: "),
+    ],
+)
+def test_reason_is_the_line_that_says_something(text, line):
+    assert interleaving.reason(RuntimeError(text)) == line

@@ -70,7 +70,10 @@ def forward_and_backward(function, leaves, dy):
 
 def reason(error):
     """One line on why something did not work, in words that fit below a table."""
-    text = " ".join(str(error).split("\n")[0].split())
+    first, *more = [" ".join(line.split()) for line in str(error).split("\n") if line.strip()] or [
+        ""
+    ]
+    text = f"{first} {more[0]}" if first.endswith(":") and more else first
     name = type(error).__name__
     return (text if text.startswith(name) else f"{name}: {text}")[:160]
 
