@@ -40,7 +40,7 @@ def is_stub(answer):
             tree = ast.parse(textwrap.dedent(inspect.getsource(answer))).body[0]
     except (OSError, TypeError, SyntaxError, IndexError):
         return _is_stub_code(answer)
-    if not isinstance(tree, ast.FunctionDef):
+    if not isinstance(tree, ast.FunctionDef) or tree.name != answer.__name__:
         return _is_stub_code(answer)
     return any(map(_is_hole, ast.walk(tree))) or all(map(_is_idle, tree.body))
 

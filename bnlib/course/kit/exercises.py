@@ -304,8 +304,9 @@ class FunctionExercise(Exercise):
         """The sentence on a wrong answer; None when it is right."""
         precisions = self._precisions(evidence)
         if None not in precisions:
+            fine = not {*precisions} - {"", "float32"}
             return (
-                self._broken_property(evidence)
+                (self._broken_property(evidence) if fine else None)
                 or self._changes(evidence)
                 or (self._gradient_fault(evidence) if self.autograd else None)
                 or next((says for test in self.also if (says := test(evidence.answer, rng))), None)

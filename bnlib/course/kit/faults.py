@@ -295,8 +295,9 @@ def _term_fault(evidence, trial):
         return None
     right = [np.broadcast_to(term.value, shape) for term in terms]
     fit = _coefficients(right, result)
-    if fit is not None:
-        return _read(fit, terms, evidence, trial)
+    said = None if fit is None else _read(fit, terms, evidence, trial)
+    if said:
+        return said
     for i, term in enumerate(terms):
         for says, value in term.wrong.items():
             tried = [*right[:i], np.broadcast_to(value, shape), *right[i + 1 :]]
@@ -421,6 +422,8 @@ def slipped(evidence):
     for slip in known:
         if evidence.agrees_first(slip.function):
             return _after_what_is_right(evidence) + slip.says
+    if not np.isfinite(distance(evidence.results[0], evidence.expected[0])):
+        return None  # another structure or shape, or not finite: two slips would be a guess
     for slip in slips.pairs(evidence.solution):
         if alike(evidence.results[0], evidence.of(slip.function, evidence.trials[0])):
             if evidence.agrees(slip.function):
@@ -485,7 +488,7 @@ def _by_rows(evidence):
 def related(evidence):
     """What the first wrong part is to the right one."""
     says = {_relation(evidence, trial) for trial in range(len(evidence.trials))}
-    return says.pop() if len(says) == 1 else _number_for_m(evidence)
+    return (says.pop() if len(says) == 1 else None) or _number_for_m(evidence)
 
 
 def _number_for_m(evidence):

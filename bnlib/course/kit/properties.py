@@ -216,7 +216,7 @@ def _smallest(kept, run, sound, inputs):
         except Exception:
             return False
 
-    for change in itertools.chain(_fewer(inputs), [_round]):
+    for change in itertools.chain(_fewer(inputs), ROUND):
         small = change(inputs)
         if time.monotonic() < stop and shows(small):
             inputs = small
@@ -240,16 +240,24 @@ def _cut(value, size, few):
     return value[index] if size in shape else value
 
 
-def _round(inputs):
-    rounded = {}
-    for name, value in inputs.items():
-        if isinstance(value, float):
-            rounded[name] = round(value, 1) or value
-        elif isinstance(value, np.ndarray) and value.dtype.kind == "f":
-            rounded[name] = value.round()
-        else:
-            rounded[name] = value
+def _rounder(factor, digits):
+    """All values in round numbers, larger by a factor where they would round to 0."""
+
+    def rounded(inputs):
+        found = {}
+        for name, value in inputs.items():
+            if isinstance(value, float):
+                found[name] = round(value, 1) or value
+            elif isinstance(value, np.ndarray) and value.dtype.kind == "f":
+                found[name] = (factor * value).round(digits) + 0.0  # no −0
+            else:
+                found[name] = value
+        return found
+
     return rounded
+
+
+ROUND = (_rounder(3, 1), _rounder(1, 1), _rounder(1, 0))  # the roundest that shows it comes last
 
 
 def _words(inputs, small, words):
