@@ -33,8 +33,9 @@ def is_stub(answer):
     """Is this an untouched stub: nothing but a docstring, `...`, `pass`, a `return` of nothing, or
     `raise NotImplementedError`? A class is one when all its methods are."""
     if isinstance(answer, type):
-        own = [v for v in vars(answer).values() if inspect.isfunction(v)]
-        return all(map(is_stub, own)) if own else answer.__module__ != "builtins"
+        classes = [c for c in answer.__mro__ if c.__module__ == answer.__module__]
+        own = [v for c in classes for v in vars(c).values() if inspect.isfunction(v)]
+        return all(map(is_stub, own)) and answer.__module__ != "builtins"
     try:
         with warnings.catch_warnings(action="ignore"):  # of what stands in the learner's cell
             tree = ast.parse(textwrap.dedent(inspect.getsource(answer))).body[0]
@@ -49,16 +50,20 @@ def _is_idle(statement):
     if isinstance(statement, ast.Raise):
         return "NotImplementedError" in ast.unparse(statement)
     value = getattr(statement, "value", None)
-    nothing = value is None or isinstance(value, ast.Constant)
-    return isinstance(statement, ast.Pass | ast.Expr | ast.Return) and nothing
+    if isinstance(statement, ast.Return):
+        return value is None or _is_nothing(value)
+    return isinstance(statement, ast.Pass) or isinstance(value, ast.Constant)
+
+
+def _is_nothing(value):
+    return isinstance(value, ast.Constant) and value.value in (None, Ellipsis)
 
 
 def _is_hole(node):
     """`...` where a value is wanted; not the one of x[..., 0]."""
     value = getattr(node, "value", None)
-    return isinstance(node, ast.Assign | ast.Return) and (
-        isinstance(value, ast.Constant) and value.value is Ellipsis
-    )
+    hole = isinstance(value, ast.Constant) and value.value is Ellipsis
+    return hole and isinstance(node, ast.Assign | ast.Return)
 
 
 def _is_stub_code(answer):
@@ -69,6 +74,8 @@ def _is_stub_code(answer):
     idle = {"RESUME", "NOP", "LOAD_CONST", "RETURN_VALUE", "RETURN_CONST", "PUSH_NULL", "PRECALL",
             "LOAD_GLOBAL", "CALL", "RAISE_VARARGS", "POP_TOP"}  # fmt: skip
     steps = list(dis.get_instructions(code))
+    if not all(isinstance(c, str) or c in (None, Ellipsis) for c in code.co_consts):
+        return False
     return {*code.co_names} <= {"NotImplementedError"} and all(s.opname in idle for s in steps)
 
 
