@@ -367,7 +367,7 @@ SAYS = {
     "no return": (without_return, "is a `return` missing"),
     "in place": (in_place, "changes its input in place"),
     "type": (lambda x: "abc", "is the string `'abc'`; an array of shape (6, 4)"),
-    "a step": (lambda x: x.mean(axis=0), "That is `mean`, a step on the way"),
+    "a step": (lambda x: x.mean(axis=0), "That is what the solution calls `mean`, a step on the way"),
     "lost axis": (lambda x: x.max(axis=0), "one value for each feature (shape (4,))"),
     "transposed": (lambda x: standardize(x).T, "is transposed; otherwise it is right"),
     "NaN": (lambda x: np.where(x > 3, np.nan, x), "values are NaN"),

@@ -344,7 +344,8 @@ PLANTED = {  # exercise: {mistake: (answer, words of the verdict)}
         "unbiased": (lambda x, eps: (x - x.mean(0)) / np.sqrt(x.var(0, ddof=1) + eps), "$m-1$"),
         "outside": (normalize_with(root=lambda v, eps: np.sqrt(v) + eps), "outside the root"),
         "no eps": (normalize_with(root=lambda v, eps: np.sqrt(v)), "when `eps` changes"),
-        "max": (normalize_with(root=lambda v, eps: np.sqrt(np.maximum(v, 10 * eps))), "variance"),
+        "max": (normalize_with(root=lambda v, eps: np.sqrt(np.maximum(v, eps))),
+                "the larger of the variance and `eps`"),
         "its own eps": (normalize_with(root=lambda v, eps: np.sqrt(v + 1e-5)),
                         "uses 1e-05 whatever `eps` is"),
         "eps twice": (normalize_with(root=lambda v, eps: np.sqrt(v + 2 * eps)), "`eps` twice"),
@@ -922,6 +923,110 @@ def test_class_that_is_a_stub_is_not_attempted():
 @pytest.mark.parametrize("answer", [BatchNorm(3), 3, dots, "x", dict, None], ids=repr)
 def test_what_is_no_such_class_gets_a_kind_verdict(answer):
     assert says(LAYER, answer).status in ("not yet", "not attempted")
+
+
+# torch: a Function and a Module
+
+
+class OwnFunction(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, gamma, beta, eps):
+        s = (x.var(dim=0, correction=0) + eps).sqrt()
+        x_hat = (x - x.mean(dim=0)) / s
+        ctx.save_for_backward(x_hat, gamma / s)
+        return gamma * x_hat + beta
+
+    @staticmethod
+    def backward(ctx, dy):
+        x_hat, slope = ctx.saved_tensors
+        share = x_hat * (dy * x_hat).mean(dim=0)
+        return slope * (dy - dy.mean(dim=0) - share), (dy * x_hat).sum(dim=0), dy.sum(dim=0), None
+
+
+class OneTermMissing(OwnFunction):
+    @staticmethod
+    def backward(ctx, dy):
+        x_hat, slope = ctx.saved_tensors
+        return slope * (dy - dy.mean(dim=0)), (dy * x_hat).sum(dim=0), dy.sum(dim=0), None
+
+
+class NoFunctionYet(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, gamma, beta, eps): ...
+
+
+def applied(function, x, gamma, beta, dy, eps):
+    given = [v.clone().requires_grad_() for v in (x, gamma, beta)]
+    y = function.apply(*given, eps)
+    yield "the output", y
+    y.backward(dy)
+    yield "dx", given[0].grad
+    yield "dgamma", given[1].grad
+    right = torch.autograd.gradcheck(function.apply, (*given, eps), raise_exception=False)
+    yield "gradcheck's answer", right
+
+
+def tensors(rng):
+    x, gamma, beta, dy = (torch.tensor(rng.normal(size=n)) for n in ((7, 3), 3, 3, (7, 3)))
+    return x, gamma, beta, dy, 0.1
+
+
+FUNCTION = ClassExercise(
+    id="98.5", title="A Function", solution=OwnFunction, scenario=applied, inputs=tensors, hint="h"
+)
+
+
+class OwnModule(torch.nn.Module):
+    def __init__(self, num_features, eps=1e-5):
+        super().__init__()
+        self.eps = eps
+        self.weight = torch.nn.Parameter(torch.ones(num_features))
+        self.bias = torch.nn.Parameter(torch.zeros(num_features))
+        self.register_buffer("running_mean", torch.zeros(num_features))
+        self.register_buffer("running_var", torch.ones(num_features))
+        self.register_buffer("num_batches_tracked", torch.tensor(0))
+
+    def forward(self, x):
+        return OwnFunction.apply(x, self.weight, self.bias, self.eps)
+
+
+class NoBuffer(OwnModule):
+    def __init__(self, num_features, eps=1e-5):
+        super().__init__(num_features, eps)
+        del self.num_batches_tracked
+        self.num_batches_tracked = 0
+
+
+def loaded(module, x):
+    own, theirs = module(3), torch.nn.BatchNorm1d(3)
+    yield "the names in its state_dict", sorted(own.state_dict())
+    theirs.load_state_dict(own.state_dict())
+    own.load_state_dict(theirs.state_dict())
+    yield "the output after loading", own(x)
+
+
+MODULE = ClassExercise(
+    id="98.6", title="A Module", solution=OwnModule, scenario=loaded, hint="h",
+    inputs=lambda rng: (torch.tensor(rng.normal(size=(7, 3)), dtype=torch.float32),),
+)  # fmt: skip
+
+
+def test_torch_classes_pass_and_fail_at_the_step_that_differs():
+    assert says(FUNCTION, OwnFunction).passed
+    text = says(FUNCTION, OneTermMissing).text
+    assert text == "The output is right. What the solution calls `share` is not subtracted."
+    assert says(FUNCTION, NoFunctionYet).status == "not attempted"
+    assert says(MODULE, OwnModule).passed
+    assert says(MODULE, NoBuffer).text.startswith("The names in its state_dict")
+
+
+def test_prints_of_an_answer_are_shown_once(capsys):
+    def answer(x, eps):
+        print("here")
+        return normalize(x, eps)
+
+    assert says(FUNCTIONS["3.3"], answer).passed
+    assert capsys.readouterr().out == "here\n"
 
 
 # ── tests that a learner writes ─────────────────────────────────────────────────────────────────

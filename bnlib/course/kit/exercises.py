@@ -224,7 +224,7 @@ class FunctionExercise(Exercise):
                 return self.verdict("not yet", fault)
             given = copy.deepcopy(inputs)
             try:
-                results.append(self._run(answer, given, copied=True))
+                results.append(self._run(answer, given, copied=True, prints=not results))
             except (Exception, SystemExit) as error:
                 if is_stub(answer) or "ellipsis" in str(error):
                     return self.not_attempted()  # a stub that says so, or one half filled in
@@ -246,9 +246,9 @@ class FunctionExercise(Exercise):
 
     # ── how an answer is run and taken apart ──
 
-    def _run(self, function, inputs, copied=False):
+    def _run(self, function, inputs, copied=False, prints=False):
         inputs = inputs if copied else copy.deepcopy(inputs)
-        with quiet():
+        with quiet(prints):
             return self.call(function, *inputs) if self.call else function(*inputs)
 
     def _argument_names(self):
@@ -524,10 +524,10 @@ class ClassExercise(FunctionExercise):
     stub = "Replace `...` by your code and run this cell again."
     _called = "Your class"
 
-    def _run(self, function, inputs, copied=False):
+    def _run(self, function, inputs, copied=False, prints=False):
         inputs = inputs if copied else copy.deepcopy(inputs)
         steps, last = {}, "at the first step"
-        with quiet():
+        with quiet(prints):
             try:
                 for name, value in self.scenario(function, *inputs):
                     many = value if isinstance(value, tuple) else (value,)

@@ -203,7 +203,8 @@ def a_step_on_the_way(evidence):
                    for i, r in enumerate(evidence.results)):  # fmt: skip
                 if name in evidence.names:
                     return f"Your function returns `{name}` as it came."
-                return f"That is `{name}`, a step on the way: what follows it is missing."
+                whose = "" if name in slips.LETTERS else "what the solution calls "
+                return f"That is {whose}`{name}`, a step on the way: what follows it is missing."
     return None
 
 
@@ -442,7 +443,8 @@ def named_values(evidence, trial):
     features = main.shape[1] if main is not None else None
     for name, value in named.items():
         array = as_array(value)
-        if array is None or array.dtype.kind == "b" or name == "m":
+        known = name in evidence.names or name in slips.LETTERS - {"m"}
+        if array is None or array.dtype.kind == "b" or not known:
             continue
         if array.size in (1, features) and np.all(array != 0):
             found[f"`{name}`"] = array.reshape(-1) if array.size > 1 else float(array.reshape(()))

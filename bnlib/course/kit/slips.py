@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 MEAN_OF = {"mean": "average", "var": "average", "std": "average", "sum": "sum"}
+LETTERS = {"mu_B", "var_B", "x_hat", "s", "c", "m", "y", "h"}  # names that the whole course uses
 A_MEAN = re.compile(r"(mu|mean|centre|running_mean|batch_mean)(_\w+)?$")
 PAIRED = {"axis", "divisor", "eps", "root", "centre"}  # kinds worth trying two at a time
 
@@ -168,7 +169,17 @@ def _edits_of(solution):
             edits.append((kind, says, {node.index: change}))
     edits += _together(edits)
     edits += _renamed(tree, nodes)
-    return edits
+    own = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    return [(kind, _explained(says, own - LETTERS), change) for kind, says, change in edits]
+
+
+def _explained(says, own):
+    """A sentence that names a step of the solution by a word which the course does not use: whose
+    word it is."""
+    for name in own:
+        says = re.sub(rf"^`{name}`", f"What the solution calls `{name}`", says)
+        says = re.sub(rf"(?<!calls )`{name}`", f"what the solution calls `{name}`", says)
+    return says
 
 
 def _together(edits):
