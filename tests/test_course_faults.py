@@ -477,6 +477,23 @@ def test_planted_mistake_gets_its_sentence(key, answer, words):
         assert words in verdict.text, verdict.text
 
 
+def test_slips_are_planted_in_each_known_way():
+    kinds = {slip.kind for slip in slips(FUNCTIONS["4.2"].solution)}
+    assert kinds > {"axis", "keepdims", "mean or sum", "divisor", "root", "eps", "centre", "term",
+                    "sign", "place", "factor", "twice", "inverse", "swapped"}  # fmt: skip
+
+
+def test_solution_without_source_has_no_slips():
+    space = {}
+    exec("def f(x):\n    return x.mean(axis=0)", space)
+    assert slips(space["f"]) == ()
+
+
+def test_word_of_the_solution_alone_is_called_so():
+    text = [slip.says for slip in slips(FUNCTIONS["3.4"].solution)]
+    assert "What the solution calls `between` is not added." in text
+
+
 # torch: what autograd sees
 
 
@@ -1017,7 +1034,8 @@ def test_torch_classes_pass_and_fail_at_the_step_that_differs():
     assert text == "The output is right. What the solution calls `share` is not subtracted."
     assert says(FUNCTION, NoFunctionYet).status == "not attempted"
     assert says(MODULE, OwnModule).passed
-    assert says(MODULE, NoBuffer).text.startswith("The names in its state_dict")
+    text = says(MODULE, NoBuffer).text
+    assert text == "The names in its state_dict: `num_batches_tracked` is missing."
 
 
 def test_prints_of_an_answer_are_shown_once(capsys):
