@@ -411,7 +411,7 @@ PLANTED = {  # exercise: {mistake: (answer, words of the verdict)}
         "no mean term": (backward_with(mean=nothing), "The term through the mean is missing."),
         "no variance term": (backward_with(through_variance=nothing),
                              "The term through the variance is missing."),
-        "no own term": (backward_with(own=0), "own term, $dy$ is missing"),
+        "no own term": (backward_with(own=0), "own term $dy$ is missing"),
         "sums": (backward_with(1, lambda v: v.sum(0), lambda v: v.sum(0)),
                  "the factor $1/m$ is missing"),
         "sum in the variance term": (backward_with(through_variance=lambda v: v.sum(0)),
@@ -657,7 +657,7 @@ def running_answer(x, eps):
 
 KEPT = {  # property: (answer that keeps it, answer that breaks it, words)
     properties.normalized(): (normalize, mean_centred, "feature 0 of your result has variance"),
-    properties.shift_changes_nothing(): (mean_centred, running_answer, "3 added to all of `x`"),
+    properties.shift_changes_nothing(): (mean_centred, running_answer, "adding 3 to all of `x`"),
     properties.scale_changes_nothing(): (normalize, mean_centred, "`x` 4 times as large"),
     properties.order_changes_nothing(): (running_answer, first_row_centred, "in another order"),
     properties.each_example_alone(): (running_answer, mean_centred, "example alone"),
@@ -678,6 +678,7 @@ def test_broken_property_is_shown_on_a_small_input(kept, case):
     shown = re.match(r"With `x = (\[.*?\]), eps = 0.1`", text)
     assert shown, text
     assert len(re.findall(r"-?[\d.]+", shown[1])) <= 3
+    assert "at [" not in text
 
 
 def test_property_comes_before_the_cause():

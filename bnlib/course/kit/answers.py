@@ -144,10 +144,11 @@ def _shapes(text, words):
     "The size of tensor a (5) must match the size of tensor b (8) at non-singleton dimension 1"."""
     shapes = [re.findall(r"\d+", shape) for shape in re.findall(r"\([\d, ]+\)", text)]
     last = next(reversed(words), None)
+    keep = "`keepdim=True`" if "tensor" in text else "`keepdims=True`"
     lone = {int(shape[0]) for shape in shapes if len(shape) == 1} - {last}
     word = words.get(lone.pop()) if len(lone) == 1 else None
     if word is None:
-        return "Which of the two has lost an axis? `keepdims=True` keeps it."
+        return f"Which of the two has lost an axis? {keep} keeps it."
     if word == "example":
         return (
             "One of them has one value for each example: it was taken over the wrong axis. Each "
@@ -155,5 +156,5 @@ def _shapes(text, words):
         )
     return (
         f"One of them has one value for each {word}, and shapes are lined up from the right, where "
-        f"the {words[last]}s are. Keep the axes with `keepdims=True`, or `reshape` it."
+        f"the {words[last]}s are. Keep the axes with {keep}, or `reshape` it."
     )

@@ -47,7 +47,7 @@ def backward_terms(dy, x_hat, scale):
     m = len(dy)
     by_mean, by_variance = -scale * dy.mean(axis=0), -scale * x_hat * (dy * x_hat).mean(axis=0)
     return [
-        Term("the example's own term, $dy$", scale * dy),
+        Term("the example's own term $dy$", scale * dy),
         Term(
             "the term through the mean",
             by_mean + 0 * dy,
@@ -390,14 +390,16 @@ def _read(fit, terms, evidence, trial):
 
 
 def _factor_says(what, factor):
+    """what: "the term … is", or "… and … are each"."""
     if factor == "-1":
-        return f"{capital(what.removesuffix(' is'))} has the wrong sign."
+        whose = "have the wrong signs" if what.endswith("are each") else "has the wrong sign"
+        return f"{capital(what.removesuffix(' is').removesuffix(' are each'))} {whose}."
     more = {
-        "$m$": ": a sum where a mean belongs; the factor $1/m$ is missing",
-        "$1/m$": ": is a sum over the batch missing",
-    }.get(factor, "")
-    end = "?" if more.endswith("missing") and factor == "$1/m$" else "."
-    return f"{capital(what)} {factor} times what it should be{more}{end}"
+        "$m$": ": a sum where a mean belongs; the factor $1/m$ is missing.",
+        "$1/m$": ": is a sum over the batch missing?",
+    }.get(factor, ".")
+    they = "they" if what.endswith("are each") else "it"
+    return f"{capital(what)} {factor} times what {they} should be{more}"
 
 
 # ── a factor with a name ────────────────────────────────────────────────────────────────────────

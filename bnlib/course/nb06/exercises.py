@@ -21,7 +21,7 @@ def center_backward(dy):
 
 def _center_terms(dy):
     return [
-        Term("the example's own term, $dy$", dy),
+        Term("the example's own term $dy$", dy),
         Term(
             "the term through the mean",
             -dy.mean(axis=0) + 0 * dy,
