@@ -24,8 +24,9 @@ def _images(rng):
     import torch
 
     N = rng.integers(6, 11)
-    x = rng.normal(size=(N, 3, 2, 5)) * rng.uniform(0.5, 2, size=(1, 3, 1, 1))
-    x += rng.normal(size=(N, 1, 1, 1)) + rng.uniform(-3, 3, size=(1, 3, 1, 1))
+    scale = rng.permutation([0.1, *rng.uniform(0.5, 2, size=2)])  # one variance below eps
+    x = rng.normal(size=(N, 3, 2, 5)) + rng.normal(size=(N, 1, 1, 1))
+    x = x * scale.reshape(1, 3, 1, 1) + rng.uniform(-3, 3, size=(1, 3, 1, 1))
     return torch.tensor(x), rng.uniform(0.05, 0.2)
 
 
