@@ -29,6 +29,42 @@ MAX_RUN = 4096  # and no more than these at a time
 _memory = threading.local()
 
 
+class Columns:
+    """Columns of (m, C) values, so few that to walk over them would cost more than it saves."""
+
+    def __init__(self, m, C, dtype):
+        self.shape, self.m, self.dtype = (m, C), m, dtype
+        self.weights = np.full(m, 1 / max(m, 1), dtype)  # weights.dot(x) are the means
+        self.count = np.array(m, dtype)  # NumPy is twice as fast with it as with Python's number
+
+
+class Rows:
+    """Averages over each row of K values that lie together, beside those of a Walk over channels.
+
+    A block of the walk holds whole rows, so the means of its rows belong to it alone.
+    """
+
+    def __init__(self, K, dtype):
+        self.K, self.dtype = K, dtype
+        self.weights = np.full(K, 1 / max(K, 1), dtype)  # rows.dot(weights) are the means
+
+    def see(self, block):
+        """The block as (rows, K)."""
+        return block.reshape(-1, self.K)
+
+    def spread(self, v):
+        """v, one value per row, in a shape that meets the rows."""
+        return v[:, None]
+
+    def mean(self, block):
+        """The mean of each row."""
+        return block.dot(self.weights)
+
+    def mean_product(self, one, two):
+        """The mean of one · two of each row."""
+        return np.vecdot(one, two) * self.weights[:1]
+
+
 @functools.lru_cache(maxsize=256)
 def walk_over(B, C, L, dtype):
     """The Walk over contiguous arrays of B·C·L elements of this dtype."""
@@ -93,7 +129,7 @@ class Walk:
         if self.run > 1:
             products = np.vecdot(one.reshape(-1, self.run), two.reshape(-1, self.run))
             return self._over_samples(products)
-        return self.mean(np.multiply(one, two, _scratch(one.shape, self.dtype)))
+        return self.mean(np.multiply(one, two, scratch(one.shape, self.dtype)))
 
     def _over_samples(self, sums):
         samples = sums.reshape(-1, self.C * self.parts)
@@ -101,7 +137,7 @@ class Walk:
         return means if self.parts == 1 else means.reshape(self.C, self.parts).sum(axis=1)
 
 
-def _scratch(shape, dtype):
+def scratch(shape, dtype):
     """Room of this shape that the next call will overwrite; each thread has its own.
 
     A fresh array would be new memory at every call, and the system takes its time to hand it out.
