@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bnlib.numpy.walk import total
+from bnlib.numpy.walk import Rows, total
 
 FLOAT64 = np.dtype(np.float64)
 
@@ -36,9 +36,7 @@ def measure(xs, cs, by, eps, centred=True):
     if not xs:  # a batch without values
         zeros = np.zeros(by.C, by.dtype)
         return Statistics(None, zeros, zeros, np.sqrt(zeros + eps))
-    # A single block lies in the cache. Around 0 first, and around its mean if that was too far off,
-    # costs less than a look at its first rows; of several blocks each sweep reads all the memory.
-    pivot = None if len(xs) == 1 else first_pivot(xs, by)
+    pivot = first_pivot(xs, by) if centred else None
     for _ in range(4):
         means, squares = [], []
         for c in centre(xs, pivot, cs, by):
@@ -61,7 +59,16 @@ def measure(xs, cs, by, eps, centred=True):
 
 
 def first_pivot(xs, by):
-    """The mean of the first rows, near enough to that of all; None where 0 is near enough too."""
+    """Something near the mean; None where 0 is near enough, or where it costs least to try 0.
+
+    Each row's own mean. Of a single block nothing: it lies in the cache, where a second sweep now
+    and then costs less than a look at its first rows each time. Several blocks are read from memory
+    in each sweep: of them the mean of the first rows, mostly near enough to that of all.
+    """
+    if isinstance(by, Rows):
+        return by.mean(xs[0])
+    if len(xs) == 1:
+        return None
     head = xs[0][: max(1, len(xs[0]) // 8)]
     share = by.m * by.C / head.size
     mean = by.mean(head) * share

@@ -221,9 +221,11 @@ def _forward_rows(x, gamma, beta, eps, plan, given):
 def _backward_rows(dy, cache):
     plan, slope, dx = cache.plan, cache.slope, np.empty_like(dy)
     by, over = plan.by, plan.over
-    means, products = [np.zeros(over.C)], [np.zeros(over.C)]
-    blocks = zip(*map(over.split, (cache.kept, dy, dx)), cache.statistics, strict=True)
-    for h, d, out, found in blocks:
+    if not cache.statistics:
+        return dx, *np.zeros((2, *plan.parameter_shape))
+    means, products = [], []
+    blocks = map(over.split, (cache.kept, dy, dx))
+    for h, d, out, found in zip(*blocks, cache.statistics, strict=True):
         means.append(over.mean(d))
         products.append(over.mean_product(h, d))
         if slope is not None:  # dx_hat, in the room where the products were
