@@ -80,7 +80,7 @@ def batch_norm(
     if running_mean is not None or running_var is not None or not training:
         check_running(running_mean, running_var, x, shape, axis, training)
     eps, momentum = check_eps(eps, positive=training), check_momentum(momentum)
-    if training and plan.over.m == 1:
+    if training and plan.over.m == 1 and x.size:
         raise ValueError(
             f"x has shape {x.shape}, 1 value(s) per channel; training needs at least 2"
         )
@@ -91,10 +91,10 @@ def batch_norm(
 
 
 def follow(running_mean, running_var, cache, momentum):
-    """Update the running arrays in place by the batch of a training-mode cache."""
-    found, m = cache.statistics, cache.plan.over.m
-    if m == 0:  # nothing to follow
+    """Update the running arrays in place by the batch of a training-mode cache, if any."""
+    if cache.kept.size == 0:
         return
+    found, m = cache.statistics, cache.plan.over.m
     old, new, unbiased = _shares(momentum, m, found.var.dtype)
     running_mean *= old
     running_mean += new * found.mean
@@ -225,7 +225,7 @@ class BatchNorm(Layer):
             momentum = 1 / (self.num_batches_tracked + 1)
         x = check_array("x", x)
         arrays = mine = self.gamma, self.beta, self.running_mean, self.running_var
-        if self._promotes and x.dtype == np.float64 != self.running_mean.dtype:
+        if self._promotes and x.dtype.newbyteorder("=") == np.float64 != self.running_mean.dtype:
             arrays = [None if v is None else v.astype(np.float64) for v in mine]
         y, self._cache = batch_norm(
             x, *arrays, training=self.training, momentum=momentum, eps=self.eps, axis=self.axis
