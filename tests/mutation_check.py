@@ -134,7 +134,7 @@ MUTANTS = [
     numpy(
         "unbiased variance in the batch",
         "var = np.maximum(mean_square - square, 0)",
-        "var = np.maximum(mean_square - square, 0) * (1 + 1 / 120)",
+        "var = np.maximum(mean_square - square, 0) * by.m / (by.m - 1)",
         BLOCKS,
     ),
     numpy(

@@ -178,7 +178,7 @@ def _norm(make_plan, norm, x, gamma, beta, eps, axis, *groups):
         for name, v in (("gamma", gamma), ("beta", beta))
     )
     eps = check_eps(eps, positive=False)
-    if plan.centred and plan.by.K == 1 and x.size:
+    if plan.centred and plan.by.m == 1 and x.size:
         raise ValueError(f"x has shape {x.shape}, 1 value(s) to a mean; at least 2 are needed")
     return forward(x, gamma, beta, eps, plan)
 

@@ -39,30 +39,30 @@ class Columns:
 
 
 class Rows:
-    """Averages over each row of K values that lie together, beside those of a Walk over channels.
+    """Averages over each row of m values that lie together, beside a Walk over their parameters.
 
     A block of the walk holds whole rows, so the means of its rows belong to it alone.
     """
 
-    def __init__(self, K, dtype):
-        self.K, self.dtype = K, dtype
-        self.weights = np.full(K, 1 / max(K, 1), dtype)  # rows.dot(weights) are the means
+    def __init__(self, m, dtype):
+        self.m, self.dtype = m, dtype
+        self.weights = np.full(m, 1 / max(m, 1), dtype)  # rows.dot(weights) are the means
 
     def see(self, block):
-        """The block as (rows, K)."""
-        return block.reshape(-1, self.K)
+        """The walk's block as (rows, m)."""
+        return block.reshape(-1, self.m)
 
     def spread(self, v):
         """v, one value per row, in a shape that meets the rows."""
         return v[:, None]
 
-    def mean(self, block):
+    def mean(self, rows):
         """The mean of each row."""
-        return block.dot(self.weights)
+        return rows.dot(self.weights)
 
     def mean_product(self, one, two):
         """The mean of one · two of each row."""
-        return np.vecdot(one, two) * self.weights[:1]
+        return np.vecdot(one, two) * self.weights[0]
 
 
 @functools.lru_cache(maxsize=256)
