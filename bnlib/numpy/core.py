@@ -15,6 +15,7 @@ mean is kept as pivot + delta, a number of x's own dtype and the rest that this 
 hold. So float32 stays as accurate as float32 can be, at mean 1e4 and deviation 1 too.
 """
 
+import copy
 from typing import NamedTuple
 
 import numpy as np
@@ -47,7 +48,10 @@ class Plan:
         self.norm, self.shape, self.parameter_shape = norm, shape, parameter_shape
         self.ways, self.axis, self.centred = ways, axis, centred
         self.moved = None if to is None else (axis, to)
-        self.arranged = shape if to is None else (*shape[:axis], *shape[axis + 1 :], shape[axis])
+        arranged = list(shape)
+        if self.moved:
+            arranged.insert(to % len(shape), arranged.pop(axis))
+        self.arranged = tuple(arranged)
         self.dtype = dtype.newbyteorder("=")
         self.parameter_dtype = WORK[self.dtype]
         self._work_in(self.parameter_dtype)
@@ -55,14 +59,12 @@ class Plan:
     def _work_in(self, work):
         self.work, self.casts, self.narrow = work, work != self.dtype, work != FLOAT64
         self.by, self.over = self.ways(work)
-        self.rows = getattr(self.by, "shape", None)  # of a small batch
-        if self.rows == self.arranged:
-            self.rows = None
+        rows = getattr(self.by, "shape", None)  # (m, C) of a small batch
+        self.rows = None if rows == self.arranged else rows
 
     def wider(self):
         """The same plan, worked on in float64."""
-        plan = object.__new__(Plan)
-        plan.__dict__.update(self.__dict__)
+        plan = copy.copy(self)
         plan._work_in(FLOAT64)
         return plan
 
@@ -86,8 +88,9 @@ class Cache(NamedTuple):
     """What a norm keeps for its backward pass."""
 
     plan: Plan
-    kept: np.ndarray  # c of a small batch; x of a large one: change it in place and dx is wrong;
-    # x_hat of the other norms
+    # c of a small batch; x of a large one, contiguous: change it in place and dx is wrong; x_hat of
+    # the other norms
+    kept: np.ndarray
     statistics: Statistics | list[Statistics]  # the batch's; else those of each block's rows
     slope: np.ndarray | None  # gamma / std of batch norm, else gamma; spread to a row of the walk
     parameter_dtype: np.dtype
@@ -162,7 +165,7 @@ def _backward_blocks(dy, cache):
     return dx, mean_x_hat_dy * by.m, mean_dy * by.m
 
 
-# ---- batch norm of few values: one block, where Python's own time counts
+# ---- batch norm of few values, where Python's own time counts: one block, and c is kept centred
 
 
 def _forward_small(x, gamma, beta, eps, plan, given):
@@ -178,10 +181,10 @@ def _forward_small(x, gamma, beta, eps, plan, given):
         pivot, var = (v.astype(plan.work) for v in given)
         c, delta, y = x - pivot, np.zeros_like(var), np.empty_like(x)
     std = np.sqrt(var + eps)
-    if plan.narrow and not std.dot(std) < 1e10:
+    if plan.narrow and not std.dot(std) < 1e10:  # NaN too: where squares may have overflowed
         return None
     a = np.empty_like(c)
-    a[...] = 1 / std if gamma is None else gamma / std  # spread once for both directions
+    a[...] = 1 / std if gamma is None else gamma / std  # a spread factor is twice as fast, twice
     np.multiply(c, a, y)
     if beta is not None:
         y += beta

@@ -9,6 +9,9 @@ of two to four over `x.mean(axis)`, `x.var(axis)` and `x * a[:, None, None]`:
 - a value per channel is spread once to a row of its own length. Rows of more than 4096 elements
   are the point: NumPy copies shorter ones through its iterator's buffer, at half the speed;
 - sums of blocks are added in float64, which costs nothing (there are few) and keeps every digit.
+
+What shares a mean is a channel of the Walk for batch norm, and Rows for the other norms, whose
+parameters are the Walk's channels all the same. Columns is a batch too small to be walked over.
 """
 
 import functools
