@@ -151,7 +151,7 @@ MUTANTS = [
     ),
     numpy(
         "squares beyond float32 kept",
-        "if by.dtype is not FLOAT64 and math",
+        "if by.dtype != FLOAT64 and math",
         "if False and math",
         BLOCKS,
     ),
@@ -327,8 +327,8 @@ MUTANTS = [
     ),
     numpy(
         "groups of every G-th channel",
-        "Rows(C // groups * L, work)",
-        "Rows(groups * L, work)",
+        "_by_row, C // groups * L,",
+        "_by_row, groups * L,",
         "bnlib/numpy/norms.py",
     ),
     numpy(

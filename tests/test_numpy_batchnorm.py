@@ -1,5 +1,7 @@
 """bnlib.numpy.batch_norm and BatchNorm, held to torch in float64 and to finite differences."""
 
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -676,6 +678,15 @@ def test_layer_channels_last_equals_channels_first(rng):
     first, last = BatchNorm(3, dtype=np.float64), BatchNorm(3, axis=-1, dtype=np.float64)
     x = rng.normal(size=(4, 3, 5, 5))
     assert_allclose(last(x.transpose(0, 2, 3, 1)), first(x).transpose(0, 2, 3, 1), **EXACT)
+
+
+@pytest.mark.parametrize("shape", [(8, 3), (300, 70)], ids=["small", "large"])
+def test_layer_pickled_after_a_forward_can_go_back(draw, shape):
+    batch = draw(shape)
+    layer = BatchNorm(shape[1], dtype=np.float64)
+    layer(batch.x)
+    copied = pickle.loads(pickle.dumps(layer))
+    assert (copied.backward(batch.dy) == layer.backward(batch.dy)).all()
 
 
 def test_layer_backward_before_forward_raises():

@@ -156,21 +156,16 @@ def batch_plan(shape, dtype, axis, channels_last):
     before, C, after = math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])
     if channels_last:
         before, after = before * after, 1
+    ways = functools.partial(_by_channel, before, C, after)
+    to = -1 if channels_last else None
+    return Plan("batch_norm", shape, dtype, (C,), ways, axis=axis, to=to)
+
+
+def _by_channel(before, C, after, work):
+    """What averages, and the walk over the parameters: one and the same."""
     small = after == 1 and before * C <= SHORT
-
-    def ways(work):  # means and parameters: both by channel
-        walk = Columns(before, C, work) if small else walk_over(before, C, after, work)
-        return walk, walk
-
-    return Plan(
-        "batch_norm",
-        shape,
-        dtype,
-        (C,),
-        ways,
-        axis=axis,
-        to=-1 if channels_last else None,
-    )
+    walk = Columns(before, C, work) if small else walk_over(before, C, after, work)
+    return walk, walk
 
 
 class BatchNorm(Layer):

@@ -44,7 +44,7 @@ def measure(xs, cs, by, eps, centred=True):
                 means.append(by.mean(c))
             squares.append(by.mean_product(c, c))
         mean_square = total(squares)
-        if by.dtype is not FLOAT64 and math.isinf(mean_square.dot(mean_square)):
+        if by.dtype != FLOAT64 and math.isinf(mean_square.dot(mean_square)):
             return None
         if not centred:
             return Statistics(None, None, mean_square, np.sqrt(mean_square + eps))

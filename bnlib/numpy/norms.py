@@ -192,10 +192,7 @@ def _feature_plan(norm, shape, dtype, axis):
     axis = check_axis(shape, axis, least=1)
     features = shape[axis:]
     R, K = math.prod(shape[:axis]), math.prod(features)
-
-    def ways(work):
-        return Rows(K, work), walk_over(R, K, 1, work)
-
+    ways = functools.partial(_by_row, K, R, K, 1)
     return Plan(norm, shape, dtype, features, ways, centred=norm != "rms_norm")
 
 
@@ -210,8 +207,10 @@ def _group_plan(norm, shape, dtype, axis, groups=None):
     if groups < 1 or C % groups:
         raise ValueError(f"groups is {groups}; it must divide the {C} channels of x evenly")
     L = math.prod(n for i, n in enumerate(shape) if i not in (0, axis))
-
-    def ways(work):
-        return Rows(C // groups * L, work), walk_over(N, C, L, work)
-
+    ways = functools.partial(_by_row, C // groups * L, N, C, L)
     return Plan(norm, shape, dtype, (C,), ways, axis=axis, to=None if axis == 1 else 1)
+
+
+def _by_row(m, B, C, L, work):
+    """What averages m values that lie together, and the walk over the parameters."""
+    return Rows(m, work), walk_over(B, C, L, work)
