@@ -64,7 +64,10 @@ class Mutant:
         (root / self.file).write_text(text, encoding="utf-8")
 
 
-def numpy(name, old, new, file="bnlib/numpy/batchnorm.py"):
+BATCH, BLOCKS, CHECKS = (f"bnlib/numpy/{name}.py" for name in ("batchnorm", "blocks", "checks"))
+
+
+def numpy(name, old, new, file="bnlib/numpy/core.py"):
     return Mutant(NUMPY, name, file, old, new)
 
 
@@ -80,80 +83,104 @@ MUTANTS = [
     # ---- NumPy, the short path of small batches
     numpy(
         "unbiased variance in the batch (short)",
-        "var = weights.dot(y)\n",
-        "var = weights.dot(y) * form.m / (form.m - 1)\n",
+        "        var = mean(y)\n",
+        "        var = mean(y) * len(x) / (len(x) - 1)\n",
     ),
     numpy(
         "E[x²] − E[x]² (short)",
-        "var = weights.dot(y)\n",
-        "var = np.maximum(weights.dot(x * x) - weights.dot(x) ** 2, 0)\n",
+        "        var = mean(y)\n",
+        "        var = np.maximum(mean(x * x) - mean(x) ** 2, 0)\n",
     ),
     numpy(
         "ε outside the root (short)",
-        "    std = np.sqrt(var + eps)\n    if not",
-        "    std = np.sqrt(var) + eps\n    if not",
+        "    std = np.sqrt(var + eps)\n    if plan",
+        "    std = np.sqrt(var) + eps\n    if plan",
     ),
-    numpy("pivot taken for the mean (short)", "        c -= delta\n", ""),
+    numpy("pivot taken for the mean (short)", "        c -= delta  #", "        #"),
     numpy("β forgotten (short)", "        y += beta\n", "        pass\n"),
-    numpy("γ missing in dx (short)", "        dx *= cache.a\n", "        dx /= cache.std\n"),
-    numpy("mean taken as constant (short)", "        dx -= mean_dy\n", ""),
+    numpy(
+        "γ missing in dx (short)",
+        "mean_x_hat_dy / std, mean_dy, cache.slope, dx)",
+        "mean_x_hat_dy / std, mean_dy, 1 / std, dx)",
+    ),
+    numpy(
+        "mean taken as constant (short)",
+        "mean_x_hat_dy / std, mean_dy, cache",
+        "mean_x_hat_dy / std, None, cache",
+    ),
     numpy(
         "variance taken as constant (short)",
-        "        np.subtract(dy, dx, dx)\n",
-        "        np.copyto(dx, dy)\n",
+        "gradient(c, dy, mean_x_hat_dy / std,",
+        "gradient(c, dy, 0 * std,",
     ),
     numpy(
         "statistics detached (short)",
-        "    if cache.training:\n        np.multiply(c",
-        "    if False:\n        np.multiply(c",
+        "    if cache.training:\n        gradient(c",
+        "    if False:\n        gradient(c",
     ),
     numpy(
         "1/m missing in dx (short)",
-        "        dx -= mean_dy\n",
-        "        dx -= mean_dy * form.rows_m\n",
+        "mean_x_hat_dy / std, mean_dy, cache",
+        "mean_x_hat_dy / std, mean_dy * by.count, cache",
     ),
     numpy(
         "dγ with x in place of x̂ (short)",
-        "mean_x_hat_dy * form.rows_m,",
-        "mean_x_hat_dy * cache.std * form.rows_m,",
+        "mean_x_hat_dy * by.count,",
+        "mean_x_hat_dy * std * by.count,",
     ),
-    numpy("dβ a mean, not a sum (short)", " mean_dy * form.rows_m\n", " mean_dy\n"),
+    numpy("dβ a mean, not a sum (short)", " mean_dy * by.count\n", " mean_dy\n"),
     numpy("input changed in place (short)", "c = x - pivot\n", "c = np.subtract(x, pivot, x)\n"),
-    # ---- NumPy, the long path
+    # ---- NumPy, block by block
     numpy(
         "unbiased variance in the batch",
         "var = np.maximum(mean_square - square, 0)",
-        "var = np.maximum(mean_square - square, 0) * walk.m / (walk.m - 1)",
+        "var = np.maximum(mean_square - square, 0) * by.m / (by.m - 1)",
+        BLOCKS,
     ),
     numpy(
         "E[x²] − E[x]²",
-        "return not np.count_nonzero(square > times * var)",
+        "return not np.count_nonzero(square > 9.0 * var)",
         "return True",
+        BLOCKS,
     ),
     numpy(
         "a bad pivot kept",
         "        if _is_near(square, var + eps):\n",
         "        if True:\n",
+        BLOCKS,
+    ),
+    numpy(
+        "squares beyond float32 kept",
+        "if by.dtype != FLOAT64 and math",
+        "if False and math",
+        BLOCKS,
     ),
     numpy(
         "ε outside the root",
-        "    std = np.sqrt(var + eps)\n    a =",
-        "    std = np.sqrt(var) + eps\n    a =",
+        "    return Statistics(pivot, delta, var, np.sqrt(var + eps))",
+        "    return Statistics(pivot, delta, var, np.sqrt(var) + eps)",
+        BLOCKS,
     ),
-    numpy("β forgotten", "beta - delta * a)", "-delta * a)"),
+    numpy("β forgotten", "by.spread(b - found.delta * a)", "by.spread(-found.delta * a)", BLOCKS),
+    numpy(
+        "mean without what the pivot missed",
+        "by.spread(b - found.delta * a)",
+        "by.spread(b + 0 * a)",
+        BLOCKS,
+    ),
     numpy(
         "γ missing in dx",
-        "np.multiply(out, cache.a[:width], out)",
-        "np.multiply(out, walk.spread(1 / cache.std)[:width], out)",
+        "k_row[:width], cache.slope[:width], out)",
+        "k_row[:width], by.spread(1 / std)[:width], out)",
     ),
     numpy(
         "mean taken as constant",
-        "walk.spread(mean_dy - q * cache.delta)",
-        "walk.spread(-q * cache.delta)",
+        "by.spread(mean_dy - q * delta)",
+        "by.spread(-q * delta)",
     ),
     numpy(
         "variance taken as constant",
-        "        q = mean_x_hat_dy / cache.std\n",
+        "        q = mean_x_hat_dy / std\n",
         "        q = 0 * mean_x_hat_dy\n",
     ),
     numpy(
@@ -163,15 +190,11 @@ MUTANTS = [
     ),
     numpy(
         "1/m missing in dx",
-        "        q = mean_x_hat_dy / cache.std\n",
-        "        q = mean_x_hat_dy / cache.std * walk.m\n",
+        "        q = mean_x_hat_dy / std\n",
+        "        q = mean_x_hat_dy / std * by.m\n",
     ),
-    numpy(
-        "dγ not centred",
-        "(total(products) - cache.delta * mean_dy)",
-        "(total(products))",
-    ),
-    numpy("dβ a mean, not a sum", "mean_dy * walk.m\n", "mean_dy\n"),
+    numpy("dγ not centred", "(total(products) - delta * mean_dy)", "(total(products))"),
+    numpy("dβ a mean, not a sum", "mean_dy * by.m\n", "mean_dy\n"),
     numpy(
         "the last short row left out",
         "        cuts += [B] if whole < B else []",
@@ -182,89 +205,136 @@ MUTANTS = [
         "half precision summed in half",
         '("e", "f"), ("f", "f")',
         '("e", "e"), ("f", "f")',
-        "bnlib/numpy/checks.py",
+        CHECKS,
     ),
     # ---- NumPy, modes and buffers
     numpy(
         "running variance biased",
         "1 - momentum, momentum, momentum * m / (m - 1)",
         "1 - momentum, momentum, momentum",
+        BATCH,
     ),
     numpy(
         "momentum inverted",
-        "    running_mean *= old\n    running_mean += new * cache.mean\n",
-        "    running_mean *= new\n    running_mean += old * cache.mean\n",
+        "    running_mean *= old\n    running_mean += new * found.mean\n",
+        "    running_mean *= new\n    running_mean += old * found.mean\n",
+        BATCH,
     ),
     numpy(
         "running mean not updated",
-        "    running_mean += new * cache.mean\n",
+        "    running_mean += new * found.mean\n",
         "    running_mean += new * running_mean\n",
+        BATCH,
     ),
     numpy(
         "buffers replaced, not updated in place",
         "    running_var *= old\n",
         "    running_var = running_var * old\n",
+        BATCH,
     ),
     numpy(
         "buffers updated in evaluation",
         "    if training and running_mean is not None:\n        follow(",
         "    if running_mean is not None:\n        follow(",
+        BATCH,
+    ),
+    numpy(
+        "buffers updated by a batch of no values",
+        "    if cache.kept.size == 0:\n        return\n",
+        "",
+        BATCH,
     ),
     numpy(
         "evaluation by batch statistics",
-        "given = None if training else (running_mean, running_var)",
-        "given = None",
+        "None if training else (running_mean, running_var))",
+        "None)",
+        BATCH,
     ),
     numpy(
         "wrong axis: channels last taken as first",
-        "axis = checks.channel_axis(shape, axis)\n",
-        "axis = 1\n",
+        "    axis = check_axis(shape, axis)\n    before",
+        "    axis = 1\n    before",
+        BATCH,
     ),
     numpy(
         "one value per channel accepted",
-        "    if training and m < 2:",
-        "    if training and m < 1:",
+        "    if training and plan.over.m == 1 and x.size:",
+        "    if False:",
+        BATCH,
     ),
     numpy(
         "momentum=None as a fixed momentum",
         "momentum = 1 / (self.num_batches_tracked + 1)",
         "momentum = 0.1",
+        BATCH,
     ),
     numpy(
         "batches counted in evaluation",
-        "self.num_batches_tracked += self.training",
+        "self.num_batches_tracked += bool(self.training)",
         "self.num_batches_tracked += 1",
+        BATCH,
+    ),
+    numpy(
+        "running values of a float64 batch lost",
+        "            self.running_mean[:], self.running_var[:] = arrays[2:]\n",
+        "            pass\n",
+        BATCH,
     ),
     numpy(
         "momentum above 1 accepted",
-        "    if not 0 <= momentum <= 1:",
-        "    if not 0 <= momentum:",
-        "bnlib/numpy/checks.py",
+        "    if not 0 <= number <= 1:",
+        "    if not 0 <= number:",
+        CHECKS,
     ),
     numpy(
         "mixed dtypes accepted",
         "        if given != wanted and",
         "        if False and given != wanted and",
-        "bnlib/numpy/checks.py",
+        CHECKS,
+    ),
+    numpy(
+        "masks dropped",
+        "    if isinstance(v, np.ma.MaskedArray):",
+        "    if False:",
+        CHECKS,
     ),
     # ---- NumPy, the other norms
     numpy(
         "variance of a row taken as constant",
-        "        out -= h * mean_product\n",
-        "",
+        "by.spread(by.mean_product(h, d)), k,",
+        "by.spread(0 * by.mean(h)), k,",
+    ),
+    numpy(
+        "mean of a row taken as constant",
+        "by.spread(by.mean(d)) if plan.centred else None",
+        "None",
+    ),
+    numpy(
+        "a mean taken off dx where none was off x",
+        "by.spread(by.mean(d)) if plan.centred else None",
+        "by.spread(by.mean(d))",
+    ),
+    numpy(
+        "rms_norm takes the mean off",
+        'centred=norm != "rms_norm")',
+        "centred=True)",
         "bnlib/numpy/norms.py",
     ),
     numpy(
         "γ missing in dx of the other norms",
-        "1 if cache.gamma is None else cache.gamma[: d.shape[1]], out)",
-        "1, out)",
-        "bnlib/numpy/norms.py",
+        "        if slope is not None:  # dx_hat",
+        "        if False:  # dx_hat",
     ),
     numpy(
         "groups of every G-th channel",
-        "(N * groups, C // groups * L), (N, C, L)",
-        "(N * C // groups, groups * L), (N, C, L)",
+        "_by_row, C // groups * L,",
+        "_by_row, groups * L,",
         "bnlib/numpy/norms.py",
+    ),
+    numpy(
+        "another norm's cache accepted",
+        "if not isinstance(cache, Cache) or cache.plan.norm != norm:",
+        "if not isinstance(cache, Cache):",
     ),
     # ---- torch, small batches
     torch(
