@@ -628,7 +628,6 @@ REFUSED = {
     "eps zero": {"eps": 0},
     "eps negative": {"eps": -1e-5},
     "eps negative in eval": {"eps": -1.0, "training": False},
-    "eps text": {"eps": "a"},
     "no mean": {"running_mean": None},
     "no var": {"running_var": None},
     "no mean in eval": {"running_mean": None, "running_var": None, "training": False},
@@ -645,6 +644,9 @@ REFUSED = {
     "momentum text": {"momentum": "a"},
 }
 REFUSED_OTHERWISE = {  # torch refuses these too, in words of its own
+    "eps text": ({"eps": "a"}, "argument 'eps' must be float, not str"),
+    "eps none": ({"eps": None}, "argument 'eps' must be float, not NoneType"),
+    "eps of two numbers": ({"eps": torch.ones(2)}, "argument 'eps' must be float, not Tensor"),
     "one dimension": ({"input": torch.randn(3)}, "input has shape (3,)"),
     "no dimension": ({"input": torch.tensor(1.0)}, "input has shape ()"),
     "a list": ({"input": [[1.0]]}, "argument 'input' (position 1) must be Tensor, not list"),
@@ -820,7 +822,7 @@ FAKE = """
 
     def evaluation(x, dy, weight, bias, mean, var):
         check(x, batch_norm(x, mean, var, weight, bias, False))
-        check(x, _formulas.evaluate_backward(dy, x, weight, mean, var, 1e-5)[0])
+        check(x, _formulas.backward_in_evaluation(dy, x, weight, mean, var, 1e-5)[0])
 
     def module(x, *_):
         layer = BatchNorm2d(3, momentum=None, device="cuda")

@@ -106,7 +106,7 @@ def backward_small(dy, c, invstd, a, want_dx=True):
     return cast(dx.mul_(a), dy.dtype), dgamma, dbeta
 
 
-def evaluate(x, mean, var, weight, bias, eps, passes=plain):
+def forward_in_evaluation(x, mean, var, weight, bias, eps, passes=plain):
     """Algorithm 2, line 11: y = a·(x − E[x]) + β"""
     dtype = statistics_dtype(x.dtype)
     a = slope(torch.rsqrt(cast(var, dtype) + eps), weight)
@@ -114,8 +114,10 @@ def evaluate(x, mean, var, weight, bias, eps, passes=plain):
     return cast(passes.line(x, cast(mean, dtype), a, b), x.dtype)
 
 
-def evaluate_backward(dy, x, weight, mean, var, eps, passes=plain, want_dx=True, want_sums=True):
-    """dx, dγ and dβ of `evaluate`."""
+def backward_in_evaluation(
+    dy, x, weight, mean, var, eps, passes=plain, want_dx=True, want_sums=True
+):
+    """dx, dγ and dβ of `forward_in_evaluation`."""
     dtype = statistics_dtype(x.dtype)
     invstd = torch.rsqrt(cast(var, dtype) + eps)
     dx = dgamma = dbeta = None

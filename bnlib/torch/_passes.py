@@ -63,8 +63,8 @@ def memory_format(x):
 
 def dense(x, like=None):
     """x in the memory format of `like`, or in its own: no copy where it is so already."""
-    form = memory_format(x if like is None else like)
-    return x if x.is_contiguous(memory_format=form) else x.contiguous(memory_format=form)
+    layout = memory_format(x if like is None else like)
+    return x if x.is_contiguous(memory_format=layout) else x.clone(memory_format=layout)
 
 
 def early_mean(x):
