@@ -310,7 +310,6 @@ for slip in ("pass", "v.sum().item()", "v + torch.ones(6)"):
             assert y.stride() == last.stride()
             rms_norm(x, [3], edge)
             norms._layer_norm_gradients(x, x, edge, [3], 1e-5)
-            norms._moments(x)
         try:
             exec(slip)
         except Exception:

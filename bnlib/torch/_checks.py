@@ -124,10 +124,11 @@ def check_normalized_shape(normalized_shape, input, function):
             f"{function}(): argument 'normalized_shape' (position 2) must be tuple of ints, "
             f"not {type(normalized_shape).__name__}"
         )
-    values = tuple(
-        check_index(f"normalized_shape[{i}]", size, function)
-        for i, size in enumerate(normalized_shape)
-    )
+    values = tuple(normalized_shape)
+    if not all(isinstance(size, (int, torch.SymInt)) for size in values):
+        values = tuple(
+            check_index(f"normalized_shape[{i}]", size, function) for i, size in enumerate(values)
+        )
     if not values:
         raise ArgumentError("normalized_shape is empty; expected one dimension of input or more")
     if tuple(input.shape[-len(values) :]) != values:

@@ -78,7 +78,7 @@ def early_mean(x):
     return _sum_for(x)(x, statistics_dtype(x.dtype)) / values_per_channel(x)
 
 
-def _moments(sum_c, sum_cc, m):
+def moments_of_sums(sum_c, sum_cc, m):
     """Mean and biased variance of c. The clamp is for channels where all is rounding error."""
     delta = sum_c / m
     return delta, torch.addcmul(sum_cc, delta, sum_c, value=-1).clamp_min(0) / m
@@ -122,7 +122,7 @@ def _plain_moments(x):
     pivot = early_mean(x).detach()
     c = x - per_channel(pivot, x)
     if x.is_cpu or torch.compiler.is_compiling():
-        return c, pivot, *_moments(total(c), total(c * c), m)
+        return c, pivot, *moments_of_sums(total(c), total(c * c), m)
     # one kernel on a GPU; on a CPU this would take 20 times as long as the sums
     var, delta = torch.var_mean(c, batch_axes(c), correction=0)
     return c, pivot, delta, var
@@ -183,7 +183,7 @@ def _blocked_moments(x):
         torch.sub(x_block, p, out=c_block)
         sums.append(channel_sum(c_block))
         squares.append(channel_sum(c_block * c_block))
-    return c, pivot, *_moments(_total(sums), _total(squares), m)
+    return c, pivot, *moments_of_sums(_total(sums), _total(squares), m)
 
 
 def _blocked_scale_shift(c, a, b):

@@ -30,7 +30,7 @@ from bnlib.torch._checks import (
     statistics_dtype,
 )
 from bnlib.torch._formulas import cast
-from bnlib.torch._passes import dense, per_channel, plain
+from bnlib.torch._passes import dense, memory_format, moments_of_sums, per_channel
 from bnlib.torch.batchnorm import batch_norm
 
 
@@ -66,7 +66,10 @@ def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
     if x.numel() == 0:
         y = _affine(x.clone(), gamma, beta)
     elif by_hand():
-        y = _LayerNorm.apply(x, values, gamma, beta, float(eps))
+        if torch.is_grad_enabled():
+            y = _LayerNorm.apply(x, values, gamma, beta, float(eps))
+        else:  # without the Function, which takes as long as the norm of a small batch
+            y = _layer_norm(x, values, gamma, beta, float(eps))[0]
     else:
         y = _affine(_standardized(x, x.numel() // math.prod(values), eps), gamma, beta)
     return cast(y, _result_dtype(input))
@@ -100,7 +103,11 @@ def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
     check_floating(input, "group_norm")
     groups = check_groups(num_groups, input)
     _check_parameters(weight, bias, input.shape[1:2], input, eps, "group_norm")
-    return cast(_normalize_groups(input, groups, weight, bias, eps), _result_dtype(input))
+    if input.numel() == 0:
+        y = _formulas.affine(input, weight, bias)
+    else:
+        y, _, _ = _normalize_groups(input, groups, weight, bias, eps)
+    return cast(y, _result_dtype(input))
 
 
 def instance_norm(
@@ -164,11 +171,15 @@ def instance_norm(
     for name, value in running.items() if running_mean is not None else ():
         check_shaped(name, value, input.shape[1:2], input, "instance_norm")
     _check_parameters(weight, bias, input.shape[1:2], input, eps, "instance_norm")
-    if running_mean is not None and input.numel() > 0:
-        mean, var = _moments(input.detach())
-        follow(running_mean, mean.mean(0), momentum)
+    if input.numel() == 0:
+        return _formulas.affine(input, weight, bias)
+    y, c, pivot = _normalize_groups(input, input.shape[1], weight, bias, eps)
+    if running_mean is not None:
+        c, pivot = c.flatten(2), pivot.flatten(1)
+        delta, var = moments_of_sums(c.sum(2), c.square().sum(2), values)
+        follow(running_mean, (pivot + delta).mean(0), momentum)
         follow(running_var, var.mean(0) * (values / (values - 1)), momentum)
-    return cast(_normalize_groups(input, input.shape[1], weight, bias, eps), input.dtype)
+    return cast(y, input.dtype)
 
 
 def rms_norm(input, normalized_shape, weight=None, eps=None):
@@ -214,6 +225,11 @@ def _wide(tensor):
     return None if tensor is None else cast(tensor, statistics_dtype(tensor.dtype))
 
 
+def _sixteenth(size):
+    """The part of an axis whose mean is the pivot of all: as near the mean as early_mean's."""
+    return (size + 15) // 16
+
+
 def _last(values):
     """The axes of normalized_shape."""
     return tuple(range(-len(values), 0))
@@ -240,14 +256,21 @@ def _result_dtype(input):
 # ---- layer norm
 
 
+def _layer_norm(x, values, gamma, beta, eps):
+    """y; then x less a pivot, mean and 1/√(var + ε) of that."""
+    early = x.narrow(-len(values), 0, _sixteenth(values[0]))
+    c = x - early.mean(_last(values), keepdim=True)
+    y, mean, invstd = torch.native_layer_norm(c, values, gamma, beta, eps)
+    return y, c, mean, invstd
+
+
 class _LayerNorm(torch.autograd.Function):
     """torch's kernels on centred values. Whatever differentiates or batches the backward gets the
     formula: the third derivative of torch's kernel is silently wrong (torch 2.13)."""
 
     @staticmethod
     def forward(ctx, x, values, gamma, beta, eps):
-        c = x - x.mean(_last(values), keepdim=True)
-        y, mean, invstd = torch.native_layer_norm(c, values, gamma, beta, eps)
+        y, c, mean, invstd = _layer_norm(x, values, gamma, beta, eps)
         # x as well as c: a second derivative goes on to whatever x was made of
         ctx.save_for_backward(x, c, gamma, beta, mean, invstd)
         ctx.values, ctx.eps = values, eps
@@ -280,34 +303,46 @@ def _layer_norm_gradients(dy, x, gamma, values, eps):
 
 
 def _normalize_groups(input, groups, weight, bias, eps):
-    """group_norm without its checks, in the dtype of the statistics."""
+    """group_norm without its checks, in the dtype of the statistics. Returns y; and x less a pivot
+    and that pivot, from which statistics can be had."""
     x, gamma, beta = (_wide(t) for t in (input, weight, bias))
-    if by_hand() and x.numel() > 0:
-        x = dense(x)
-        c = x - _group_means(x.detach(), groups)
+    x = dense(x)
+    if groups == x.shape[1] and not x.is_contiguous() and by_hand():
+        # channels last: where a group is one channel, the kernel takes twice as long as with copies
+        x = _ChannelsFirst.apply(x)
+    pivot = _group_pivots(x.detach(), groups)
+    c = x - pivot
+    if by_hand():
         if gamma is None and beta is not None:
             gamma = torch.ones_like(beta)  # torch 2.13 has no backward for β alone
         # bare: unlike layer norm's, torch's higher derivatives of this are right
-        return dense(torch.group_norm(c, groups, gamma, beta, float(eps)), like=x)
-    gamma, beta = (None if t is None else per_channel(t, x) for t in (gamma, beta))
-    x_hat = _standardized(dense(x), len(x) * groups, eps) if x.numel() > 0 else x.clone()
-    return dense(_affine(x_hat, gamma, beta), like=x)
+        y = torch.group_norm(c, groups, gamma, beta, float(eps))
+    else:
+        gamma, beta = (None if t is None else per_channel(t, x) for t in (gamma, beta))
+        y = _affine(_standardized(c, len(x) * groups, eps), gamma, beta)
+    return dense(y, like=input), c.detach(), pivot
 
 
-def _group_means(x, groups):
-    """The mean of every channel's group, lined up with x."""
+def _group_pivots(x, groups):
+    """A pivot of every group, near its mean, for each of its channels and lined up with x."""
     examples, channels, *rest = x.shape
-    means = x.flatten(2).mean(2) if rest else x
-    means = means.unflatten(1, (groups, -1)).mean(2, keepdim=True)
-    means = means.expand(-1, -1, channels // groups)
-    return means.reshape(examples, channels, *[1] * len(rest))
+    pivots = x.narrow(2, 0, _sixteenth(rest[0])).flatten(2).mean(2) if rest else x
+    pivots = pivots.unflatten(1, (groups, -1)).mean(2, keepdim=True)
+    pivots = pivots.expand(-1, -1, channels // groups)
+    return pivots.reshape(examples, channels, *[1] * len(rest))
 
 
-def _moments(input):
-    """Mean and biased variance of every channel of every example, (N, C)."""
-    x = _wide(input).flatten(2)
-    _, pivot, delta, var = plain.moments(x.reshape(1, -1, x.shape[2]))
-    return (pivot + delta).view(x.shape[:2]), var.view(x.shape[:2])
+class _ChannelsFirst(torch.autograd.Function):
+    """A copy in NCHW memory; the gradient is given back in the memory format of x."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.layout = memory_format(x)
+        return x.clone(memory_format=torch.contiguous_format)
+
+    @staticmethod
+    def backward(ctx, dy):
+        return dy.clone(memory_format=ctx.layout) if unobserved(dy) else dy
 
 
 # ---- checks
