@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from torch.masked import MaskedTensor
 
-FLOATING = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+HALF = (torch.float16, torch.bfloat16)
+FLOATING = (torch.float32, torch.float64, *HALF)
 
 
 class ArgumentError(ValueError, RuntimeError):
@@ -20,7 +21,7 @@ class DtypeError(TypeError, NotImplementedError):
 
 def statistics_dtype(dtype):
     """The dtype that sums are taken in: float32 for half and bfloat16, else `dtype` itself."""
-    return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
+    return torch.float32 if dtype in HALF else dtype
 
 
 def check_floating(input, function):
@@ -80,19 +81,19 @@ def check_number(name, value, function):
     if is_tensor and value.dim() == 0 and not value.requires_grad and not value.is_complex():
         return
     if not isinstance(value, np.floating | np.integer):
-        raise TypeError(
-            f"{function}(): argument {name} must be float, not {type(value).__name__}"
-        )
+        raise TypeError(f"{function}(): argument {name} must be float, not {type(value).__name__}")
 
 
 def check_momentum(momentum, function):
-    check_number("'momentum' (position 7)", momentum, function)
+    if type(momentum) is not float:
+        check_number("'momentum' (position 7)", momentum, function)
     if not 0 <= momentum <= 1:
         raise ArgumentError(f"momentum must be between 0 and 1, but got {momentum}")
 
 
 def check_eps(eps, training, function):
-    check_number("'eps'", eps, function)
+    if type(eps) is not float:
+        check_number("'eps'", eps, function)
     # The texts are torch's own.
     if training and eps <= 0.0:
         raise ValueError(f"{function} eps must be positive during training, but got {eps}")

@@ -14,9 +14,10 @@ from bnlib.torch._checks import check_batch_norm
 from bnlib.torch._formulas import cast
 from bnlib.torch._passes import dense, passes_for, plain, values_per_channel
 
-# Elements; up to here, what counts is how few operations there are. The price is memory: a batch
-# as small as that is kept twice for its backward, as it came and centred.
-SMALL = 1 << 20
+# Elements; up to here, what counts is how few operations there are: a batch of this size stays in
+# a core's own cache from one to the next. The price is memory: it is kept twice for its backward,
+# as it came and centred.
+SMALL = 1 << 18
 
 
 def batch_norm(
