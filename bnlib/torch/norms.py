@@ -8,6 +8,7 @@ and transforms follow batch norm's formula (_formulas.py), with the values of on
 place of one channel's.
 
 Half precision is computed in float32, since a centred value has more digits than 16 bits hold.
+The centred values are kept for the backward: one batch more in memory than torch keeps.
 Running statistics, which only instance_norm may have, are averages over examples.
 """
 
@@ -30,7 +31,7 @@ from bnlib.torch._checks import (
     statistics_dtype,
 )
 from bnlib.torch._formulas import cast
-from bnlib.torch._passes import dense, memory_format, moments_of_sums, per_channel
+from bnlib.torch._passes import channel_sum, dense, moments_of_sums, per_channel
 from bnlib.torch.batchnorm import batch_norm
 
 
@@ -62,16 +63,7 @@ def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
     check_floating(input, "layer_norm")
     values = check_normalized_shape(normalized_shape, input, "layer_norm")
     _check_parameters(weight, bias, values, input, eps, "layer_norm")
-    x, gamma, beta = (_wide(t) for t in (input, weight, bias))
-    if x.numel() == 0:
-        y = _affine(x.clone(), gamma, beta)
-    elif by_hand():
-        if torch.is_grad_enabled():
-            y = _LayerNorm.apply(x, values, gamma, beta, float(eps))
-        else:  # without the Function, which takes as long as the norm of a small batch
-            y = _layer_norm(x, values, gamma, beta, float(eps))[0]
-    else:
-        y = _affine(_standardized(x, x.numel() // math.prod(values), eps), gamma, beta)
+    y = _normalize(input, weight, bias, eps, values=values)
     return cast(y, _result_dtype(input))
 
 
@@ -103,10 +95,7 @@ def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
     check_floating(input, "group_norm")
     groups = check_groups(num_groups, input)
     _check_parameters(weight, bias, input.shape[1:2], input, eps, "group_norm")
-    if input.numel() == 0:
-        y = _formulas.affine(input, weight, bias)
-    else:
-        y, _, _ = _normalize_groups(input, groups, weight, bias, eps)
+    y = _normalize(input, weight, bias, eps, groups=groups)
     return cast(y, _result_dtype(input))
 
 
@@ -171,15 +160,14 @@ def instance_norm(
     for name, value in running.items() if running_mean is not None else ():
         check_shaped(name, value, input.shape[1:2], input, "instance_norm")
     _check_parameters(weight, bias, input.shape[1:2], input, eps, "instance_norm")
-    if input.numel() == 0:
-        return _formulas.affine(input, weight, bias)
-    y, c, pivot = _normalize_groups(input, input.shape[1], weight, bias, eps)
-    if running_mean is not None:
-        c, pivot = c.flatten(2), pivot.flatten(1)
+    if running_mean is not None and input.numel() > 0:
+        x = _wide(input.detach())
+        pivot = _group_pivots(x, x.shape[1])
+        c, pivot = (x - pivot).flatten(2), pivot.flatten(1)
         delta, var = moments_of_sums(c.sum(2), c.square().sum(2), values)
         follow(running_mean, (pivot + delta).mean(0), momentum)
         follow(running_var, var.mean(0) * (values / (values - 1)), momentum)
-    return cast(y, input.dtype)
+    return cast(_normalize(input, weight, bias, eps, groups=input.shape[1]), input.dtype)
 
 
 def rms_norm(input, normalized_shape, weight=None, eps=None):
@@ -225,9 +213,11 @@ def _wide(tensor):
     return None if tensor is None else cast(tensor, statistics_dtype(tensor.dtype))
 
 
-def _sixteenth(size):
-    """The part of an axis whose mean is the pivot of all: as near the mean as early_mean's."""
-    return (size + 15) // 16
+def _result_dtype(input):
+    """Under autocast on CUDA torch computes and returns these norms in float32."""
+    if input.is_cuda and torch.is_autocast_enabled("cuda"):
+        return statistics_dtype(input.dtype)
+    return input.dtype
 
 
 def _last(values):
@@ -241,86 +231,118 @@ def _affine(x_hat, gamma, beta):
     return y if beta is None else y + beta
 
 
-def _standardized(x, groups, eps):
-    """x_hat of the `groups` equal parts that x falls into, by operations that can be followed."""
-    return _formulas.forward(x.reshape(1, groups, -1), None, None, eps)[0].reshape(x.shape)
+# ---- layer, group and instance norm
+#
+# Which values share a mean: `values`, the last sizes of x, or else `groups` of channels.
 
 
-def _result_dtype(input):
-    """Under autocast on CUDA torch computes and returns these norms in float32."""
-    if input.is_cuda and torch.is_autocast_enabled("cuda"):
-        return statistics_dtype(input.dtype)
-    return input.dtype
+def _normalize(input, weight, bias, eps, values=None, groups=None):
+    """y, in the dtype of the statistics or in that of input."""
+    gamma, beta, eps = _wide(weight), _wide(bias), float(eps)
+    if input.numel() == 0:  # nothing to normalize; the parameters' gradients are zeros
+        y = input.clone()
+    elif by_hand():
+        if groups is not None and gamma is None and beta is not None:
+            gamma = torch.ones_like(beta)  # torch 2.13 has no backward for β alone
+        if torch.is_grad_enabled():
+            return _ByKernel.apply(input, gamma, beta, eps, values, groups)
+        # without the Function, which takes as long as the norm of a small batch
+        return _kernel(input, gamma, beta, eps, values, groups)[0]
+    else:
+        y = _formulas.forward(_parts(_wide(input), values, groups), None, None, eps)[0]
+    gamma, beta = (_lined_up(t, input, groups) for t in (gamma, beta))
+    return _affine(y.reshape(input.shape), gamma, beta)
 
 
-# ---- layer norm
-
-
-def _layer_norm(x, values, gamma, beta, eps):
-    """y; then x less a pivot, mean and 1/√(var + ε) of that."""
-    early = x.narrow(-len(values), 0, _sixteenth(values[0]))
-    c = x - early.mean(_last(values), keepdim=True)
-    y, mean, invstd = torch.native_layer_norm(c, values, gamma, beta, eps)
-    return y, c, mean, invstd
-
-
-class _LayerNorm(torch.autograd.Function):
+class _ByKernel(torch.autograd.Function):
     """torch's kernels on centred values. Whatever differentiates or batches the backward gets the
-    formula: the third derivative of torch's kernel is silently wrong (torch 2.13)."""
+    formula instead: the third derivative of torch's layer norm is silently wrong, and forward mode
+    does not go through its group norm (torch 2.13)."""
 
     @staticmethod
-    def forward(ctx, x, values, gamma, beta, eps):
-        y, c, mean, invstd = _layer_norm(x, values, gamma, beta, eps)
-        # x as well as c: a second derivative goes on to whatever x was made of
-        ctx.save_for_backward(x, c, gamma, beta, mean, invstd)
-        ctx.values, ctx.eps = values, eps
+    def forward(ctx, x, gamma, beta, eps, values, groups):
+        y, *kept = _kernel(x, gamma, beta, eps, values, groups)
+        # x as well as what is centred, since further derivatives go on to whatever x was made of
+        ctx.save_for_backward(x, gamma, beta, *kept)
+        ctx.arguments = eps, values, groups
         return y
 
     @staticmethod
     def backward(ctx, dy):
-        x, c, gamma, beta, mean, invstd = ctx.saved_tensors
-        if not unobserved(dy):
-            dx, dgamma, dbeta = _layer_norm_gradients(dy, x, gamma, ctx.values, ctx.eps)
-            return dx, None, dgamma, None if beta is None else dbeta, None
-        needed = ctx.needs_input_grad
-        dx, dgamma, dbeta = torch.ops.aten.native_layer_norm_backward(
-            dy, c, ctx.values, mean, invstd, gamma, beta, [needed[0], needed[2], needed[3]]
-        )
-        return dx, None, dgamma, dbeta, None
+        x, gamma, beta, *kept = ctx.saved_tensors
+        eps, values, groups = ctx.arguments
+        wanted = ctx.needs_input_grad[:3]
+        if unobserved(dy):
+            dx, *sums = _kernel_backward(dy, gamma, beta, *kept, wanted, values, groups)
+            if groups is not None and dx is not None:
+                dx = dense(dx, like=x)
+        else:
+            dx, *sums = _gradients(dy, _wide(x), gamma, eps, values, groups)
+        dgamma, dbeta = (t if w else None for t, w in zip(sums, wanted[1:], strict=True))
+        return cast(dx, x.dtype) if wanted[0] else None, dgamma, dbeta, None, None, None
 
 
-def _layer_norm_gradients(dy, x, gamma, values, eps):
-    """dx, dγ and dβ, by operations that can be differentiated and batched."""
-    rows = x.reshape(1, -1, math.prod(values))
-    x_hat, pivot, delta, _, invstd = _formulas.forward(rows, None, None, eps)
-    dx_hat = _affine(dy, gamma, None).reshape(rows.shape)
-    dx, _, _ = _formulas.backward(dx_hat, rows, None, pivot, delta, invstd)
-    dgamma = (dy * x_hat.reshape(x.shape)).reshape(-1, *values).sum(0)
-    return dx.reshape(x.shape), None if gamma is None else dgamma, dy.reshape(-1, *values).sum(0)
-
-
-# ---- group and instance norm
-
-
-def _normalize_groups(input, groups, weight, bias, eps):
-    """group_norm without its checks, in the dtype of the statistics. Returns y; and x less a pivot
-    and that pivot, from which statistics can be had."""
-    x, gamma, beta = (_wide(t) for t in (input, weight, bias))
+def _kernel(x, gamma, beta, eps, values, groups):
+    """y; then x less a pivot, and mean and 1/√(var + ε) of that, which _kernel_backward takes."""
+    x = _wide(x)
+    if groups is None:
+        early = x.narrow(-len(values), 0, _sixteenth(values[0]))
+        c = x - early.mean(_last(values), keepdim=True)
+        y, mean, invstd = torch.native_layer_norm(c, values, gamma, beta, eps)
+        return y, c, mean, invstd
     x = dense(x)
-    if groups == x.shape[1] and not x.is_contiguous() and by_hand():
-        # channels last: where a group is one channel, the kernel takes twice as long as with copies
-        x = _ChannelsFirst.apply(x)
-    pivot = _group_pivots(x.detach(), groups)
-    c = x - pivot
-    if by_hand():
-        if gamma is None and beta is not None:
-            gamma = torch.ones_like(beta)  # torch 2.13 has no backward for β alone
-        # bare: unlike layer norm's, torch's higher derivatives of this are right
-        y = torch.group_norm(c, groups, gamma, beta, float(eps))
+    c = x - _group_pivots(x, groups)
+    if not c.is_contiguous() and (groups == x.shape[1] or not x.is_cpu):
+        # channels last, which CUDA's kernel does not know; where a group is one channel, the CPU's
+        # takes twice as long as with copies
+        c = c.clone(memory_format=torch.contiguous_format)
+    y, mean, invstd = torch.native_group_norm(c, gamma, beta, *_sizes(c), groups, eps)
+    return dense(y, like=x), c, mean, invstd
+
+
+def _kernel_backward(dy, gamma, beta, c, mean, invstd, wanted, values, groups):
+    """dx, dγ and dβ of `_kernel`."""
+    if groups is None:
+        return torch.ops.aten.native_layer_norm_backward(
+            dy, c, values, mean, invstd, gamma, beta, wanted
+        )
+    return torch.ops.aten.native_group_norm_backward(
+        dense(dy, like=c), c, mean, invstd, gamma, *_sizes(c), groups, wanted
+    )
+
+
+def _gradients(dy, x, gamma, eps, values, groups):
+    """dx, dγ and dβ, by operations that can be differentiated and batched."""
+    parts = _parts(x, values, groups)
+    x_hat, pivot, delta, _, invstd = _formulas.forward(parts, None, None, eps)
+    dx_hat = _affine(dy, _lined_up(gamma, x, groups), None).reshape(parts.shape)
+    dx, _, _ = _formulas.backward(dx_hat, parts, None, pivot, delta, invstd)
+    terms = dy * x_hat.reshape(x.shape), dy
+    if groups is None:
+        sums = (t.reshape(-1, *values).sum(0) for t in terms)
     else:
-        gamma, beta = (None if t is None else per_channel(t, x) for t in (gamma, beta))
-        y = _affine(_standardized(c, len(x) * groups, eps), gamma, beta)
-    return dense(y, like=input), c.detach(), pivot
+        sums = (channel_sum(t) for t in terms)
+    return dx.reshape(x.shape), *sums
+
+
+def _parts(x, values, groups):
+    """x as batch norm would have it: what shares a mean is a channel, (1, parts, values)."""
+    parts = x.numel() // math.prod(values) if groups is None else x.shape[0] * groups
+    return x.reshape(1, parts, -1)
+
+
+def _lined_up(parameter, x, groups):
+    return parameter if parameter is None or groups is None else per_channel(parameter, x)
+
+
+def _sizes(x):
+    """N, C and the values of a channel, as group norm's kernels want them."""
+    return x.shape[0], x.shape[1], math.prod(x.shape[2:])
+
+
+def _sixteenth(size):
+    """The part of an axis whose mean is the pivot of all: as near the mean as early_mean's."""
+    return (size + 15) // 16
 
 
 def _group_pivots(x, groups):
@@ -330,19 +352,6 @@ def _group_pivots(x, groups):
     pivots = pivots.unflatten(1, (groups, -1)).mean(2, keepdim=True)
     pivots = pivots.expand(-1, -1, channels // groups)
     return pivots.reshape(examples, channels, *[1] * len(rest))
-
-
-class _ChannelsFirst(torch.autograd.Function):
-    """A copy in NCHW memory; the gradient is given back in the memory format of x."""
-
-    @staticmethod
-    def forward(ctx, x):
-        ctx.layout = memory_format(x)
-        return x.clone(memory_format=torch.contiguous_format)
-
-    @staticmethod
-    def backward(ctx, dy):
-        return dy.clone(memory_format=ctx.layout) if unobserved(dy) else dy
 
 
 # ---- checks
