@@ -31,7 +31,7 @@ from bnlib.torch._checks import (
     statistics_dtype,
 )
 from bnlib.torch._formulas import cast
-from bnlib.torch._passes import channel_sum, dense, moments_of_sums, per_channel
+from bnlib.torch._passes import channel_sum, dense, per_channel
 from bnlib.torch.batchnorm import batch_norm
 
 
@@ -160,14 +160,13 @@ def instance_norm(
     for name, value in running.items() if running_mean is not None else ():
         check_shaped(name, value, input.shape[1:2], input, "instance_norm")
     _check_parameters(weight, bias, input.shape[1:2], input, eps, "instance_norm")
-    if running_mean is not None and input.numel() > 0:
-        x = _wide(input.detach())
-        pivot = _group_pivots(x, x.shape[1])
-        c, pivot = (x - pivot).flatten(2), pivot.flatten(1)
-        delta, var = moments_of_sums(c.sum(2), c.square().sum(2), values)
-        follow(running_mean, (pivot + delta).mean(0), momentum)
+    tracked = running_mean is not None and input.numel() > 0
+    y = _normalize(input, weight, bias, eps, groups=input.shape[1], tracked=tracked)
+    if tracked:
+        y, mean, var = y
+        follow(running_mean, mean.mean(0), momentum)
         follow(running_var, var.mean(0) * (values / (values - 1)), momentum)
-    return cast(_normalize(input, weight, bias, eps, groups=input.shape[1]), input.dtype)
+    return cast(y, input.dtype)
 
 
 def rms_norm(input, normalized_shape, weight=None, eps=None):
@@ -236,22 +235,23 @@ def _affine(x_hat, gamma, beta):
 # Which values share a mean: `values`, the last sizes of x, or else `groups` of channels.
 
 
-def _normalize(input, weight, bias, eps, values=None, groups=None):
-    """y, in the dtype of the statistics or in that of input."""
+def _normalize(input, weight, bias, eps, values=None, groups=None, tracked=False):
+    """y, in the dtype of the statistics or in that of input; if tracked, also mean and biased
+    variance (N, groups)."""
     gamma, beta, eps = _wide(weight), _wide(bias), float(eps)
     if input.numel() == 0:  # nothing to normalize; the parameters' gradients are zeros
-        y = input.clone()
-    elif by_hand():
-        if groups is not None and gamma is None and beta is not None:
-            gamma = torch.ones_like(beta)  # torch 2.13 has no backward for β alone
-        if torch.is_grad_enabled():
-            return _ByKernel.apply(input, gamma, beta, eps, values, groups)
-        # without the Function, which takes as long as the norm of a small batch
-        return _kernel(input, gamma, beta, eps, values, groups)[0]
-    else:
-        y = _formulas.forward(_parts(_wide(input), values, groups), None, None, eps)[0]
-    gamma, beta = (_lined_up(t, input, groups) for t in (gamma, beta))
-    return _affine(y.reshape(input.shape), gamma, beta)
+        return _affine(input.clone(), *_lined_up(gamma, beta, input, groups))
+    if not by_hand():
+        parts = _parts(_wide(input), values, groups)
+        x_hat, pivot, delta, var, _ = _formulas.forward(parts, None, None, eps)
+        y = _affine(x_hat.reshape(input.shape), *_lined_up(gamma, beta, input, groups))
+        return (y, (pivot + delta).view(-1, groups), var.view(-1, groups)) if tracked else y
+    if groups is not None and gamma is None and beta is not None:
+        gamma = torch.ones_like(beta)  # torch 2.13 has no backward for β alone
+    if torch.is_grad_enabled() or tracked:
+        return _ByKernel.apply(input, gamma, beta, eps, values, groups, tracked)
+    # without the Function, which takes as long as the norm of a small batch
+    return _kernel(input, gamma, beta, eps, values, groups)[0]
 
 
 class _ByKernel(torch.autograd.Function):
@@ -260,44 +260,58 @@ class _ByKernel(torch.autograd.Function):
     does not go through its group norm (torch 2.13)."""
 
     @staticmethod
-    def forward(ctx, x, gamma, beta, eps, values, groups):
-        y, *kept = _kernel(x, gamma, beta, eps, values, groups)
+    def forward(ctx, x, gamma, beta, eps, values, groups, tracked):
+        y, pivot, *kept = _kernel(x, gamma, beta, eps, values, groups)
         # x as well as what is centred, since further derivatives go on to whatever x was made of
         ctx.save_for_backward(x, gamma, beta, *kept)
         ctx.arguments = eps, values, groups
-        return y
+        if not tracked:
+            return y
+        statistics = _statistics(pivot, *kept)
+        ctx.mark_non_differentiable(*statistics)
+        return y, *statistics
 
     @staticmethod
-    def backward(ctx, dy):
+    def backward(ctx, dy, *_):
         x, gamma, beta, *kept = ctx.saved_tensors
         eps, values, groups = ctx.arguments
         wanted = ctx.needs_input_grad[:3]
         if unobserved(dy):
-            dx, *sums = _kernel_backward(dy, gamma, beta, *kept, wanted, values, groups)
-            if groups is not None and dx is not None:
-                dx = dense(dx, like=x)
+            dx, dgamma, dbeta = _kernel_backward(dy, gamma, beta, *kept, wanted, values, groups)
+            if dx is not None:
+                dx = cast(dx if groups is None else dense(dx, like=x), x.dtype)
         else:
-            dx, *sums = _gradients(dy, _wide(x), gamma, eps, values, groups)
-        dgamma, dbeta = (t if w else None for t, w in zip(sums, wanted[1:], strict=True))
-        return cast(dx, x.dtype) if wanted[0] else None, dgamma, dbeta, None, None, None
+            dx, dgamma, dbeta = _gradients(dy, x, gamma, eps, values, groups)
+            dgamma = None if gamma is None else dgamma
+            dbeta = None if beta is None else dbeta
+        return dx, dgamma, dbeta, None, None, None, None
 
 
 def _kernel(x, gamma, beta, eps, values, groups):
-    """y; then x less a pivot, and mean and 1/√(var + ε) of that, which _kernel_backward takes."""
+    """y; a pivot near the mean; then what _kernel_backward takes: x − pivot, and mean and
+    1/√(var + ε) of that."""
     x = _wide(x)
     if groups is None:
-        early = x.narrow(-len(values), 0, _sixteenth(values[0]))
-        c = x - early.mean(_last(values), keepdim=True)
+        pivot = x.narrow(-len(values), 0, _sixteenth(values[0])).mean(_last(values), keepdim=True)
+        c = x - pivot
         y, mean, invstd = torch.native_layer_norm(c, values, gamma, beta, eps)
-        return y, c, mean, invstd
+        return y, pivot, c, mean, invstd
     x = dense(x)
-    c = x - _group_pivots(x, groups)
+    pivot = _group_pivots(x, groups)
+    c = x - pivot
     if not c.is_contiguous() and (groups == x.shape[1] or not x.is_cpu):
         # channels last, which CUDA's kernel does not know; where a group is one channel, the CPU's
         # takes twice as long as with copies
         c = c.clone(memory_format=torch.contiguous_format)
     y, mean, invstd = torch.native_group_norm(c, gamma, beta, *_sizes(c), groups, eps)
-    return dense(y, like=x), c, mean, invstd
+    return dense(y, like=x), pivot, c, mean, invstd
+
+
+def _statistics(pivot, c, mean, invstd):
+    """Mean and biased variance of every channel of every example, (N, C), from what _kernel made of
+    groups of one channel. 1/√(var + ε) would not do: it has lost a var that is far below ε."""
+    var = c.square().flatten(2).mean(2) - mean.square()
+    return pivot.flatten(1) + mean, var.clamp_min(0)
 
 
 def _kernel_backward(dy, gamma, beta, c, mean, invstd, wanted, values, groups):
@@ -313,16 +327,16 @@ def _kernel_backward(dy, gamma, beta, c, mean, invstd, wanted, values, groups):
 
 def _gradients(dy, x, gamma, eps, values, groups):
     """dx, dγ and dβ, by operations that can be differentiated and batched."""
-    parts = _parts(x, values, groups)
+    parts = _parts(_wide(x), values, groups)
     x_hat, pivot, delta, _, invstd = _formulas.forward(parts, None, None, eps)
-    dx_hat = _affine(dy, _lined_up(gamma, x, groups), None).reshape(parts.shape)
+    dx_hat = _affine(dy, *_lined_up(gamma, None, x, groups)).reshape(parts.shape)
     dx, _, _ = _formulas.backward(dx_hat, parts, None, pivot, delta, invstd)
     terms = dy * x_hat.reshape(x.shape), dy
     if groups is None:
         sums = (t.reshape(-1, *values).sum(0) for t in terms)
     else:
         sums = (channel_sum(t) for t in terms)
-    return dx.reshape(x.shape), *sums
+    return cast(dx.reshape(x.shape), x.dtype), *sums
 
 
 def _parts(x, values, groups):
@@ -331,8 +345,11 @@ def _parts(x, values, groups):
     return x.reshape(1, parts, -1)
 
 
-def _lined_up(parameter, x, groups):
-    return parameter if parameter is None or groups is None else per_channel(parameter, x)
+def _lined_up(gamma, beta, x, groups):
+    """γ and β, ready to be multiplied by x and added."""
+    if groups is None:
+        return gamma, beta
+    return (None if v is None else per_channel(v, x) for v in (gamma, beta))
 
 
 def _sizes(x):
