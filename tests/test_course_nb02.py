@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from bnlib.course import plots
-from bnlib.course.explorers import Descent
-from bnlib.course.plots.descent import ellipse
+from bnlib.course import nb02
+from bnlib.course.nb02.explorer import Descent
+from bnlib.course.nb02.plots import ellipse
 
 
 @pytest.fixture(scope="module")
@@ -71,14 +71,14 @@ def test_corners_can_be_drawn(explorer, rate, scale, correlation):
 
 def test_descents_draw_each_path():
     path = np.array([[-2.0, 1.0], [-1.0, 0.5], [0.0, 0.1]])
-    axes = plots.plot_descents({"one": (np.eye(2), path), "two": (2 * np.eye(2), path / 2)})
+    axes = nb02.plot_descents({"one": (np.eye(2), path), "two": (2 * np.eye(2), path / 2)})
     drawn = [[line.get_xydata() for line in ax.lines if line.get_marker() == "o"] for ax in axes]
     assert_allclose(drawn, [[path], [path / 2]])
 
 
 def test_steps_law_draws_the_line_and_both_sets():
     kappa, steps = np.array([1.0, 10.0, 100.0]), np.array([3, 45, 460])
-    ax = plots.plot_steps_law(kappa, steps, kappa / 100, steps / 100, law=4.6)
+    ax = nb02.plot_steps_law(kappa, steps, kappa / 100, steps / 100, law=4.6)
     law, raw, standardized = (line.get_xydata() for line in ax.lines)
     assert_allclose(law[:, 1], 4.6 * law[:, 0])
     assert_allclose(raw, np.column_stack([kappa, steps]))
@@ -86,16 +86,16 @@ def test_steps_law_draws_the_line_and_both_sets():
 
 
 def test_spectra_differ_by_more_than_color():
-    ax = plots.plot_spectra({name: np.geomspace(k, 0.01, 784) for k, name in enumerate("abc", 1)})
+    ax = nb02.plot_spectra({name: np.geomspace(k, 0.01, 784) for k, name in enumerate("abc", 1)})
     assert len({(str(line.get_linestyle()), line.get_marker()) for line in ax.lines}) == 3
 
 
 def test_rate_sweep_labels_each_rate():
-    ax = plots.plot_rate_sweep([0.01, 0.1, 1], {"a": np.ones((2, 3))}, ylabel="accuracy")
+    ax = nb02.plot_rate_sweep([0.01, 0.1, 1], {"a": np.ones((2, 3))}, ylabel="accuracy")
     assert [tick.get_text() for tick in ax.get_xticklabels()] == ["0.01", "0.1", "1"]
 
 
 def test_statistics_bars_write_their_share():
-    ax = plots.plot_test_statistics({"training set's": 0.92, "own": 0.094})
+    ax = nb02.plot_test_statistics({"training set's": 0.92, "own": 0.094})
     assert [text.get_text() for text in ax.texts] == ["92 %", "9 %"]
     assert_allclose([bar.get_width() for bar in ax.patches], [0.92, 0.094])

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from bnlib.course import explorers, plots
-from bnlib.course.plots.gamma_beta import sigmoid, straightness
+from bnlib.course import nb04
+from bnlib.course.nb04.plots import sigmoid, straightness
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def h():
 
 @pytest.fixture
 def explorer(h):
-    return explorers.GammaBeta(h, unit=1)
+    return nb04.GammaBeta(h, unit=1)
 
 
 def test_straightness_matches_the_residuals_of_a_fitted_line():
@@ -47,7 +47,7 @@ def test_explorer_finds_the_sigmoid_straighter_for_a_smaller_gamma(explorer):
 
 
 def test_explorer_counts_the_saturated_digits(h):
-    explorer = explorers.GammaBeta(h, gamma=6.0, unit=2)
+    explorer = nb04.GammaBeta(h, gamma=6.0, unit=2)
     out = sigmoid(6 * (h[:, 2] - h[:, 2].mean()) / h[:, 2].std())
     flat = np.mean((out < 0.02) | (out > 0.98))
     assert f"{flat:.0%} of the digits end" in explorer.state_text
@@ -68,27 +68,27 @@ def test_values_outside_of_the_picture_count_in_its_last_bar(explorer):
 
 
 def test_sigmoid_inputs_has_one_panel_a_setting(h):
-    axes = plots.plot_sigmoid_inputs(h[:, 2], {"a line": (1, 0), "a switch": (4, 0)})
+    axes = nb04.plot_sigmoid_inputs(h[:, 2], {"a line": (1, 0), "a switch": (4, 0)})
     assert [ax.get_title(loc="left") or ax.get_title() for ax in axes] == ["a line", "a switch"]
 
 
 def test_weight_scale_draws_the_law_beside_the_gradient():
     a = np.array([0.1, 1.0, 10.0])
-    _, right = plots.plot_weight_scale(a, np.ones(3), np.array([9.0, 1.0, 0.1]))
+    _, right = nb04.plot_weight_scale(a, np.ones(3), np.array([9.0, 1.0, 0.1]))
     law, measured = (line.get_ydata() for line in right.lines)
     assert_allclose(law, [10, 1, 0.1])
     assert_allclose(measured, [9, 1, 0.1])
 
 
 def test_learned_marks_every_feature_and_the_start():
-    ax = plots.plot_learned({"sigmoid": (np.array([2.0, 3.0]), np.array([-1.0, 0.5]))})
+    ax = nb04.plot_learned({"sigmoid": (np.array([2.0, 3.0]), np.array([-1.0, 0.5]))})
     features, start = (line.get_xydata() for line in ax.lines)
     assert_allclose(features, [[2, -1], [3, 0.5]])
     assert_allclose(start, [[1, 0]])
 
 
 def test_accuracies_draws_each_seed_and_their_mean():
-    ax = plots.plot_accuracies({"sigmoid, frozen": [0.8, 0.9], "sigmoid, learned": [0.9, 1.0]})
+    ax = nb04.plot_accuracies({"sigmoid, frozen": [0.8, 0.9], "sigmoid, learned": [0.9, 1.0]})
     mean, seeds = ax.lines[0], ax.lines[1]
     assert_allclose(mean.get_xdata(), [0.85])
     assert_allclose(seeds.get_xdata(), [0.8, 0.9])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from bnlib.course import plots
+from bnlib.course.kit import plots
 
 LABELS = {"xlabel": "step t", "ylabel": "loss (nats)"}
 T = np.arange(20)
@@ -66,13 +66,6 @@ def test_curves_draw_reference_lines():
     assert [text.get_text() for text in ax.texts] == ["chance"]
 
 
-def test_percentile_bands_follow_the_percentiles(rng):
-    values = rng.normal(size=(20, 99))
-    ax = plots.plot_percentile_bands(T, values, percentiles=(10, 50, 90), **LABELS)
-    assert_allclose([line.get_ydata() for line in ax.lines],
-                    np.percentile(values, (90, 50, 10), axis=1))  # fmt: skip
-
-
 def test_heatmap_writes_every_number_and_survives_nan():
     values = np.array([[0.1, np.nan, 0.3], [0.4, 0.5, 0.6]])
     ax = plots.plot_heatmap(values, rows=[1, 2], cols="abc", zlabel="accuracy", **LABELS)
@@ -85,25 +78,11 @@ def test_digits_are_drawn_once_each_with_their_labels(rng):
     assert [t.get_text() for t in ax.texts] == [str(k) for k in range(12)]
 
 
-def test_contours_draw_the_path():
-    path = np.array([[2.0, 2.0], [1.0, 0.5], [0.5, 0.1]])
-    ax = plots.plot_contours_with_path(
-        lambda a, b: a**2 + 5 * b**2, path, xlabel="w₁ (no unit)", ylabel="w₂ (no unit)",
-        xlim=(-3, 3), ylim=(-2, 2), minimum=(0, 0),
-    )  # fmt: skip
-    assert_allclose(ax.lines[0].get_xydata(), path)
-    assert_allclose((ax.get_xlim(), ax.get_ylim()), ((-3, 3), (-2, 2)))
-
-
 CALLS = {
     "histograms": lambda **k: plots.plot_histograms(T, labels=["a"], xlabel="x (σ)", **k),
     "curves": lambda **k: plots.plot_curves(T, {"a": T}, **LABELS, **k),
-    "bands": lambda **k: plots.plot_percentile_bands(T, np.outer(T, T), **LABELS, **k),
     "heatmap": lambda **k: plots.plot_heatmap(
         np.eye(2), rows="ab", cols="cd", zlabel="z", **LABELS, **k
-    ),
-    "contours": lambda **k: plots.plot_contours_with_path(
-        lambda a, b: a * a + b * b, [[1, 1], [0, 0]], xlim=(-2, 2), ylim=(-2, 2), **LABELS, **k
     ),
 }
 
@@ -126,7 +105,6 @@ def test_plot_labels_both_axes(call):
 MISFITS = {
     "labels": (lambda: plots.plot_histograms(T, T, labels=["a"], xlabel="x"), "1 labels for 2"),
     "curve": (lambda: plots.plot_curves(T, {"a": T[:3]}, **LABELS), r"shape \(3,\)"),
-    "bands": (lambda: plots.plot_percentile_bands(T, T, **LABELS), r"shape \(20,\)"),
     "heatmap": (
         lambda: plots.plot_heatmap(np.eye(2), rows="a", cols="cd", zlabel="z", **LABELS),
         "1 rows and 2 cols",

@@ -625,6 +625,7 @@ TORCHS = (RuntimeError, ValueError, TypeError, AttributeError, IndexError)
 REFUSED = {
     "one value": {"input": torch.randn(1, 3)},
     "one pixel": {"input": torch.randn(1, 3, 1, 1)},
+    "one example of no channels": {"input": torch.randn(1, 0)},
     "eps zero": {"eps": 0},
     "eps negative": {"eps": -1e-5},
     "eps negative in eval": {"eps": -1.0, "training": False},
@@ -687,6 +688,25 @@ def test_other_errors_name_the_argument(changes, words):
         call(F.batch_norm, **changes)
     with pytest.raises((ValueError, TypeError), match=re.escape(words)):
         call(batch_norm, **changes)
+
+
+NUMBERS = [np.float32(0.25), np.float64(0.25), np.int64(1), torch.tensor(0.25), torch.tensor(1)]
+
+
+@pytest.mark.parametrize("number", NUMBERS, ids=repr)
+def test_momentum_and_eps_may_be_any_numbers(path, number):
+    x, weight, bias, mean, var, dy = leaves((5, 3), torch.float32)
+    got, want = (
+        run(batch_norm, x, weight, bias, mean, var, dy, True, n, n) for n in (number, float(number))
+    )
+    assert_same(got, want, 1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of MaskedTensors:UserWarning")
+def test_a_masked_input_is_refused():
+    x = torch.masked.masked_tensor(torch.ones(4, 3), torch.eye(4, 3) == 0)
+    with pytest.raises(TypeError, match="'input' is a MaskedTensor; masks are not honoured"):
+        batch_norm(x, None, None, training=True)
 
 
 @pytest.mark.parametrize("momentum", [-0.1, 1.1, float("nan"), float("inf")], ids=str)

@@ -1,30 +1,32 @@
-"""What the notebooks show and ask: claims, figures, plots, explorers, exercises, quizzes.
+"""What the notebooks show and ask. One notebook, one room: nb05 is what notebook 05 draws and asks.
 
 claim("text", condition)       a sentence, proved where it stands
 use_course_style()             one look for figures and printed arrays
-show(ax, alt="…")              a figure with its alternative text
-plots, explorers               pictures, still and live
-check, hint, solution, settle  exercises that answer back
+show(ax)                       a figure, and the text that stands for it
+check, hint, solution, settle  exercises that give feedback; nothing is told before it is asked
 quiz("03")                     questions with feedback
+mine("batch_norm")             the learner's own layer, else the course's
+progress()                     which exercises are solved
 stored_runs()                  the long training runs behind notebooks 01 and 08
+nb00, nb01, …                  the rooms, each imported on its own: from bnlib.course import nb05
 
-Needs the extra `course`: matplotlib, ipywidgets and anywidget.
+kit holds what every room uses. Needs the extra `course`: matplotlib, ipywidgets and anywidget.
 """
 
-from bnlib.course import explorers, plots
-from bnlib.course.claims import claim
-from bnlib.course.exercises import check, hint, settle, solution
-from bnlib.course.figures import show
-from bnlib.course.quiz import quiz
-from bnlib.course.runs import stored_runs
-from bnlib.course.style import use_course_style
+from bnlib.course.kit.asking import check, hint, settle, solution
+from bnlib.course.kit.claims import claim
+from bnlib.course.kit.figures import show
+from bnlib.course.kit.own_layer import mine, progress
+from bnlib.course.kit.quiz import quiz
+from bnlib.course.kit.runs import stored_runs
+from bnlib.course.kit.style import use_course_style
 
 __all__ = [
     "check",
     "claim",
-    "explorers",
     "hint",
-    "plots",
+    "mine",
+    "progress",
     "quiz",
     "settle",
     "show",

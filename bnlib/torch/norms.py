@@ -9,7 +9,8 @@ place of one channel's.
 
 Half precision is computed in float32, since a centred value has more digits than 16 bits hold.
 The centred values are kept for the backward: one batch more in memory than torch keeps.
-Running statistics, which only instance_norm may have, are averages over examples.
+Running statistics, which only instance_norm may have, are averages over examples. TorchScript
+keeps torch's own operation, as with batch_norm.
 """
 
 import math
@@ -60,6 +61,8 @@ def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
         return handle_torch_function(
             layer_norm, tensors, input, normalized_shape, weight=weight, bias=bias, eps=eps
         )
+    if torch.jit.is_tracing():
+        return torch.nn.functional.layer_norm(input, normalized_shape, weight, bias, eps)
     check_floating(input, "layer_norm")
     values = check_normalized_shape(normalized_shape, input, "layer_norm")
     _check_parameters(weight, bias, values, input, eps, "layer_norm")
@@ -92,6 +95,8 @@ def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
         return handle_torch_function(
             group_norm, tensors, input, num_groups, weight=weight, bias=bias, eps=eps
         )
+    if torch.jit.is_tracing():
+        return torch.nn.functional.group_norm(input, num_groups, weight, bias, eps)
     check_floating(input, "group_norm")
     groups = check_groups(num_groups, input)
     _check_parameters(weight, bias, input.shape[1:2], input, eps, "group_norm")
@@ -145,6 +150,8 @@ def instance_norm(
             momentum=momentum,
             eps=eps,
         )
+    if torch.jit.is_tracing():
+        return torch.nn.functional.instance_norm(*tensors, use_input_stats, momentum, eps)
     check_floating(input, "instance_norm")
     check_flag("use_input_stats", use_input_stats, "instance_norm")
     check_momentum(momentum, "instance_norm")
@@ -195,6 +202,8 @@ def rms_norm(input, normalized_shape, weight=None, eps=None):
         return handle_torch_function(
             rms_norm, tensors, input, normalized_shape, weight=weight, eps=eps
         )
+    if torch.jit.is_tracing():
+        return torch.nn.functional.rms_norm(input, normalized_shape, weight, eps)
     check_floating(input, "rms_norm")
     values = check_normalized_shape(normalized_shape, input, "rms_norm")
     x, gamma = _wide(input), _wide(weight)

@@ -1,0 +1,1 @@
+"""What every notebook uses; nothing here knows of any one notebook."""

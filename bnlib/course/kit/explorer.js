@@ -1,0 +1,128 @@
+// The browser's half of an Explorer: native controls, the picture, the sentence that describes it.
+
+function element(tag, attributes = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  node.append(...children);
+  return node;
+}
+
+let serial = 0;
+
+function control(spec, model, changed) {
+  const get = () => model.get("_raw")[spec.name];
+  const set = (value) => {
+    model.set("_raw", { ...model.get("_raw"), [spec.name]: value });
+    model.save_changes();
+    changed();
+  };
+  const id = `bn-explorer-${++serial}`;
+
+  if (spec.kind === "choice") {
+    const radios = spec.texts.map((text, i) => {
+      const radio = element("input", { type: "radio", name: id, id: `${id}-${i}` });
+      radio.addEventListener("change", () => radio.checked && set(i));
+      return radio;
+    });
+    const node = element("fieldset", {}, element("legend", {}, spec.label));
+    spec.texts.forEach((text, i) => node.append(element("label", {}, radios[i], text)));
+    return { node, show: () => radios.forEach((radio, i) => (radio.checked = i === get())) };
+  }
+
+  if (spec.kind === "switch") {
+    const box = element("input", { type: "checkbox", id });
+    box.addEventListener("change", () => set(box.checked));
+    const node = element("div", { class: "bn-row" }, element("label", {}, box, spec.label));
+    return { node, show: () => (box.checked = get()) };
+  }
+
+  const { low, high, step } = spec;
+  const slider = element("input", { type: "range", id, min: low, max: high, step });
+  const number = element("output", { for: id });
+  const written = (value) =>
+    spec.texts ? spec.texts[value] : Number(value).toFixed(spec.digits).replace("-", "−") + spec.unit;
+  const say = (value) => {
+    number.textContent = written(value);
+    slider.setAttribute("aria-valuetext", written(value));
+  };
+  slider.addEventListener("input", () => {
+    say(slider.valueAsNumber);
+    set(slider.valueAsNumber);
+  });
+  const node = element("div", { class: "bn-row" },
+    element("label", { for: id }, spec.label), slider, number);
+  const show = () => {
+    if (slider.matches(":active")) return; // a late echo must not pull the handle from the hand
+    slider.value = get();
+    say(get());
+  };
+  return { node, show };
+}
+
+function render({ model, el }) {
+  const spec = model.get("_spec");
+  const title = element("p", { class: "bn-title", id: `bn-explorer-${++serial}` }, spec.title);
+  const sentence = element("p", { class: "bn-state", role: "status", "aria-live": "polite" });
+  const note = element("p", { class: "bn-note", role: "status", hidden: "" },
+    "No answer from the kernel: it is busy, or this cell did not run since it started. " +
+    "Choose Run → Run All Above Selected Cell, then run this cell.");
+  const image = element("img", {
+    alt: spec.alt, width: spec.width, height: spec.height, draggable: "false",
+  });
+
+  let quiet, answer;
+  const changed = () => {
+    sentence.setAttribute("aria-busy", "true"); // read out once, when the hand rests
+    clearTimeout(quiet);
+    quiet = setTimeout(() => sentence.setAttribute("aria-busy", "false"), 400);
+    clearTimeout(answer);
+    answer = setTimeout(() => (note.hidden = false), 4000);
+  };
+  const controls = spec.controls.map((one) => control(one, model, changed));
+
+  let url;
+  const paint = () => {
+    const old = url;
+    url = URL.createObjectURL(new Blob([model.get("_picture")], { type: "image/png" }));
+    image.onload = () => old && URL.revokeObjectURL(old);
+    image.src = url;
+    clearTimeout(answer);
+    note.hidden = true;
+  };
+  const say = () => {
+    sentence.textContent = model.get("_text");
+  };
+  const move = () => controls.forEach((one) => one.show());
+
+  const panel = element("div", { class: "bn-controls" }, ...controls.map((one) => one.node));
+  const root = element("div",
+    // JupyterLab must leave the keys to the controls: "b" would add a cell, arrows would leave it.
+    { class: "bn-explorer", role: "group", "aria-labelledby": title.id,
+      "data-lm-suppress-shortcuts": "true" },
+    title, panel, image, sentence, note);
+  root.addEventListener("keydown", (event) => {
+    if (!event.ctrlKey && !event.metaKey && event.key !== "Escape" && !event.shiftKey)
+      event.stopPropagation();
+  });
+  el.append(root);
+
+  paint(); say(); move();
+  const ratio = Math.min(Math.max(Math.ceil(window.devicePixelRatio * 4) / 4, 1), 2);
+  if (model.get("_ratio") !== ratio) {
+    model.set("_ratio", ratio);
+    model.save_changes();
+  }
+  model.on("change:_picture", paint);
+  model.on("change:_text", say);
+  model.on("change:_raw", move);
+  return () => {
+    clearTimeout(quiet);
+    clearTimeout(answer);
+    model.off("change:_picture", paint);
+    model.off("change:_text", say);
+    model.off("change:_raw", move);
+    URL.revokeObjectURL(url);
+  };
+}
+
+export default { render };

@@ -1,0 +1,26 @@
+"""The stored training runs that notebooks show beside their live ones."""
+
+import functools
+from types import MappingProxyType
+
+import numpy as np
+
+from bnlib.data import data_file
+
+FILE_NAME = "figure1_runs.npz"
+
+
+@functools.lru_cache(maxsize=1)
+def stored_runs():
+    """Return the arrays of data/figure1_runs.npz by name, read-only.
+
+    data/README.md says what each array is, data/build_figure1_runs.py makes them again. Like
+    `mnist10k`, this looks into the folder that the environment variable BNLIB_DATA names, else
+    beside the package; when it finds nothing, it raises the same FileNotFoundError.
+    """
+    path = data_file(FILE_NAME, rebuild="build_figure1_runs.py")
+    with np.load(path, allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files}
+    for array in arrays.values():
+        array.flags.writeable = False
+    return MappingProxyType(arrays)

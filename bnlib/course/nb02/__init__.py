@@ -1,0 +1,21 @@
+"""The room of notebook 02, standardization: what it draws, asks and lets play."""
+
+from bnlib.course.kit.plots import plot_curves
+from bnlib.course.nb02.explorer import Descent
+from bnlib.course.nb02.plots import (
+    plot_descents,
+    plot_rate_sweep,
+    plot_spectra,
+    plot_steps_law,
+    plot_test_statistics,
+)
+
+__all__ = [
+    "Descent",
+    "plot_curves",
+    "plot_descents",
+    "plot_rate_sweep",
+    "plot_spectra",
+    "plot_steps_law",
+    "plot_test_statistics",
+]

@@ -1,0 +1,331 @@
+"""Exercises and quiz of notebook 04, gamma and beta."""
+
+import numpy as np
+
+from bnlib.course.kit import layer
+from bnlib.course.kit.exercises import (
+    FunctionExercise,
+    PredictionExercise,
+    ValueExercise,
+    WrongTurn,
+)
+from bnlib.course.kit.properties import order_changes_nothing, shift_changes_nothing
+from bnlib.course.kit.quiz import Question
+
+# ── 4.2 ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def batch_norm(x, gamma, beta, eps):
+    axes = (0, 2, 3)
+    mu_B = x.mean(axis=axes, keepdims=True)  # (1, C, 1, 1)
+    var_B = ((x - mu_B) ** 2).mean(axis=axes, keepdims=True)
+    x_hat = (x - mu_B) / np.sqrt(var_B + eps)
+    return gamma.reshape(1, -1, 1, 1) * x_hat + beta.reshape(1, -1, 1, 1)
+
+
+def _images(rng):
+    N, C = rng.integers(6, 11), 4
+    scale = rng.uniform(0.5, 3.0, size=(1, C, 1, 1))
+    centre = rng.uniform(-4.0, 4.0, size=(1, C, 1, 1))
+    of_image = rng.normal(size=(N, 1, 1, 1))
+    x = (rng.normal(size=(N, C, 3, 5)) + of_image) * scale + centre
+    return x, *_gamma_beta(rng, C), rng.uniform(0.05, 0.2)
+
+
+def _gamma_beta(rng, C):
+    sign = rng.permutation(np.resize([1.0, -1.0], C))
+    return sign * rng.uniform(0.5, 2.0, C), rng.uniform(0.5, 2.0, C) * rng.permutation(sign)
+
+
+# ── 4.3 ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def undo(y, gamma, beta, mu_B, var_B, eps):
+    x_hat = (y - beta) / gamma  # the last step first
+    return x_hat * np.sqrt(var_B + eps) + mu_B
+
+
+def _normalized(rng):
+    gamma, beta = _gamma_beta(rng, 5)
+    x = rng.normal(rng.uniform(-3, 3, 5), rng.uniform(0.5, 2.0, 5), (8, 5))
+    mu_B, var_B, eps = x.mean(axis=0), x.var(axis=0), rng.uniform(0.05, 0.2)
+    return gamma * (x - mu_B) / np.sqrt(var_B + eps) + beta, gamma, beta, mu_B, var_B, eps
+
+
+# ── 4.4 ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def parameter_gradients(dy, x_hat):
+    dgamma = (dy * x_hat).sum(axis=(0, 2, 3))  # every place that gamma of this channel touched
+    dbeta = dy.sum(axis=(0, 2, 3))
+    return dgamma, dbeta
+
+
+def _dy_and_x_hat(rng):
+    shape = (rng.integers(6, 11), 4, 3, 5)
+    dy = rng.normal(size=shape) + rng.normal(size=(1, 4, 1, 1))
+    return dy, batch_norm(rng.normal(size=shape), np.ones(4), np.zeros(4), 1e-5)
+
+
+# ── 4.5 ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def rate_factor():
+    # The gradient is a tenth, so the old rate would move W by a tenth of what it did.
+    # W itself is ten times as large: the same fraction of it is ten times as far.
+    # One step must reach 10 · 10 times as far as it would.
+    return 10 * 10
+
+
+def _rows_or_images(rng):
+    shape = (9, 4) if rng.random() < 0.5 else (6, 4, 3, 5)
+    x = rng.normal(rng.uniform(-3, 3), rng.uniform(0.5, 2), size=shape)
+    return x, *_gamma_beta(rng, 4), rng.uniform(0.05, 0.2)
+
+
+EXERCISES = [
+    FunctionExercise(
+        id="4.9",
+        title="The whole layer, with its cache",
+        keeps="batch_norm",
+        solution=layer.batch_norm,
+        inputs=_rows_or_images,
+        returns=("y", "cache"),
+        hint="Rows first; then Algorithm 1 down the rows; then back to the shape of x.",
+        praise="The forward half of your own layer.",
+    ),
+    PredictionExercise(
+        id="4.1",
+        title="Ten times the weights",
+        choices=("ten times as large", "the same", "a tenth", "zero"),
+        answer="a tenth",
+        hint="Move each weight by 1 %. Does the loss care whether the weights are large or small?",
+        praise="Ten times the weights, and each of them matters a tenth as much.",
+        note="Turn a unit's weights by one degree, and the loss changes as much as before. But "
+        "the weights are ten times as long now, and a degree is ten times as far to go. Per unit "
+        "of way the loss changes a tenth as much, and that is the gradient.",
+        wrong_turns=[
+            WrongTurn(
+                "ten times as large",
+                "ten times as large",
+                "That would hold if the factor reached the loss. It does not: the layer divides "
+                "it out. What is left is that 0.01 more on a weight matters a tenth as much when "
+                "the weight is ten times as large.",
+            ),
+            WrongTurn(
+                "the same",
+                "the same",
+                "The *output* is the same, the slope is not: moving a weight by 0.01 is a tenth as "
+                "large a change to a weight that is ten times as large.",
+            ),
+            WrongTurn(
+                "zero",
+                "zero",
+                "Growing *all* weights of a unit together changes nothing, so along that one "
+                "direction the slope is zero. Along all others it is not: turning the weights "
+                "changes what the unit looks for.",
+            ),
+        ],
+    ),
+    FunctionExercise(
+        id="4.2",
+        title="Algorithm 1 for images",
+        solution=batch_norm,
+        inputs=_images,
+        statistics_axis=(0, 2, 3),
+        properties=(shift_changes_nothing(), order_changes_nothing()),
+        hint=(
+            "The statistics you had in exercise 3.2. What must be done to `gamma` of shape $(C,)$ "
+            "before it meets an array of shape $(N, C, H, W)$?",
+            "`keepdims=True` keeps a mean at $(1, C, 1, 1)$; `gamma.reshape(1, -1, 1, 1)` brings "
+            "`gamma` there.",
+        ),
+        praise="All of Algorithm 1, one $\\gamma$ and one $\\beta$ a channel.",
+    ),
+    FunctionExercise(
+        id="4.3",
+        title="Run it backwards",
+        solution=undo,
+        inputs=_normalized,
+        statistics_axis=0,
+        hint=(
+            "Solve $y = \\gamma\\hat{x} + \\beta$ for $\\hat{x}$. Then solve line three of "
+            "Algorithm 1 for $x$.",
+            "Undo the last step first, as with socks and shoes: take $\\beta$ away, divide by "
+            "$\\gamma$, multiply by $\\sqrt{\\sigma^2_\\mathcal{B}+\\varepsilon}$, add "
+            "$\\mu_\\mathcal{B}$.",
+        ),
+        praise="Whoever keeps $\\mu_\\mathcal{B}$ and $\\sigma^2_\\mathcal{B}$ has lost nothing.",
+        note="It fails for one $\\gamma$ only: where $\\gamma = 0$, every $y$ is $\\beta$, and the "
+        "feature is gone.",
+        wrong_turns=[
+            WrongTurn(
+                "beta taken away after the division",
+                lambda y, gamma, beta, mu_B, var_B, eps: (
+                    (y / gamma - beta) * np.sqrt(var_B + eps) + mu_B
+                ),
+                "You divide by $\\gamma$ first and subtract $\\beta$ then. The shift came last, so "
+                "it goes first.",
+            ),
+            WrongTurn(
+                "the forward pass again",
+                lambda y, gamma, beta, mu_B, var_B, eps: (
+                    gamma * (y - mu_B) / np.sqrt(var_B + eps) + beta
+                ),
+                "That normalizes `y` once more. Run the steps in the other direction.",
+            ),
+        ],
+    ),
+    FunctionExercise(
+        id="4.4",
+        title="Gradients for images",
+        solution=parameter_gradients,
+        inputs=_dy_and_x_hat,
+        returns=("dgamma", "dbeta"),
+        hint=(
+            "One $\\gamma$ scales all values of its channel. Where does a small change of it show?",
+            "In $N \\cdot H \\cdot W$ places, and their effects add up: `sum(axis=(0, 2, 3))`.",
+        ),
+        praise="One sum per channel, over all that its $\\gamma$ and $\\beta$ touched.",
+        wrong_turns=[
+            WrongTurn(
+                "mean instead of sum",
+                lambda dy, x_hat: ((dy * x_hat).mean(axis=(0, 2, 3)), dy.mean(axis=(0, 2, 3))),
+                "You average. The effects of one $\\gamma$ on all its places add up: take the sum. "
+                "(If the loss is a mean, its 1/N is in `dy` already.)",
+            ),
+            WrongTurn(
+                "x_hat forgotten",
+                lambda dy, x_hat: (dy.sum(axis=(0, 2, 3)), dy.sum(axis=(0, 2, 3))),
+                "`dbeta` is right. In $y = \\gamma\\hat{x} + \\beta$ the factor beside "
+                "$\\gamma$ is $\\hat{x}$, so `dgamma` sums `dy * x_hat`.",
+            ),
+            WrongTurn(
+                "product of the sums",
+                lambda dy, x_hat: (
+                    dy.sum(axis=(0, 2, 3)) * x_hat.sum(axis=(0, 2, 3)),
+                    dy.sum(axis=(0, 2, 3)),
+                ),
+                "`dbeta` is right. For `dgamma` multiply first, place by place, and sum then: the "
+                "sum of $\\hat{x}$ alone is zero.",
+            ),
+            WrongTurn(
+                "not summed",
+                lambda dy, x_hat: (dy * x_hat, dy),
+                "These are the parts that each place adds. There is one $\\gamma$ per channel: sum "
+                "them up, to shape $(C,)$.",
+            ),
+        ],
+    ),
+    ValueExercise(
+        id="4.5",
+        title="The learning rate that fits",
+        solution=rate_factor,
+        rtol=1e-2,
+        hint=(
+            "A step is the learning rate times the gradient. How large is it beside $W$, before "
+            "and after?",
+            "The gradient is a tenth, the weights are ten times as large. How much smaller has "
+            "the step become, as a fraction of the weights?",
+        ),
+        praise="So weights that grow take smaller and smaller steps, relative to their size.",
+        note="In general $a^2$: what counts behind Batch Normalization is the learning rate over "
+        "the squared length of the weights (van Laarhoven 2017).",
+        wrong_turns=[
+            WrongTurn(
+                "the gradient alone",
+                10,
+                "That makes the step as *long* as before. But the weights are ten times as large, "
+                "so beside them it is still a tenth.",
+            ),
+            WrongTurn(
+                "nothing to do",
+                1,
+                "The output does not notice the factor, but the steps do: the gradient is a tenth, "
+                "and the weights are ten times as large.",
+            ),
+            WrongTurn(
+                "the other way round",
+                1 / 100,
+                "The right size, in the wrong direction: the steps have become too *small*.",
+            ),
+            WrongTurn(
+                "smaller, by ten",
+                1 / 10,
+                "Larger weights do not ask for a smaller rate here: the gradient has shrunk "
+                "already.",
+            ),
+        ],
+    ),
+]
+
+QUIZ = [
+    Question(
+        "$\\gamma = -3$ and $\\beta = 2$. What are mean and standard deviation of $y$ over the "
+        "batch ($\\varepsilon$ aside)?",
+        {
+            "2 and 3": "$\\beta$ is the mean, $|\\gamma|$ the deviation, whatever came in.",
+            "2 and −3": "A standard deviation has no sign; the minus turns the feature around.",
+            "−3 and 2": "$\\gamma$ scales and $\\beta$ shifts.",
+            "that depends on x": "$\\hat{x}$ has mean 0 and deviation 1 for every $x$.",
+        },
+        correct=0,
+    ),
+    Question(
+        "$\\gamma = \\sqrt{\\sigma^2_\\mathcal{B}+\\varepsilon}$ and $\\beta = \\mu_\\mathcal{B}$, "
+        "taken from one batch, restore that batch. What do they do to the next one?",
+        {
+            "restore it, too": "The next batch has another $\\mu_\\mathcal{B}$ and another "
+            "$\\sigma_\\mathcal{B}$.",
+            "restore it nearly": "Its own statistics differ from the first batch's by about one "
+            "part in $\\sqrt{m}$: notebook 03.",
+            "nothing": "They are parameters: they act on every batch alike.",
+        },
+        correct=1,
+    ),
+    Question(
+        "A batch has shape $(32, 64, 14, 14)$. How many parameters does Batch Normalization learn?",
+        {
+            "2": "Each channel has a pair of its own.",
+            "128": "One $\\gamma$ and one $\\beta$ for each of the 64 channels.",
+            "128 · 14 · 14": "A channel has one pair for all places of the picture.",
+            "64 · 32": "The batch size appears in no parameter's shape.",
+        },
+        correct=1,
+    ),
+    Question(
+        "The layer before Batch Normalization has a bias. Its gradient is …",
+        {
+            "the same as $\\beta$'s": "$\\beta$ is added after the mean was taken away; the bias "
+            "before.",
+            "zero": "A constant is part of $\\mu_\\mathcal{B}$, and goes with it.",
+            "small, but it helps a little": "What is left of it is rounding error.",
+        },
+        correct=1,
+    ),
+    Question(
+        "All weights before Batch Normalization are multiplied by −2. The output is restored by …",
+        {
+            "$\\gamma \\to -\\gamma$": "The 2 cancels by itself, the sign does not: $\\hat{x}$ "
+            "turns around, and so must $\\gamma$.",
+            "$\\gamma \\to -\\gamma/2$": "The factor 2 is in $\\sigma_\\mathcal{B}$ as well, and "
+            "cancels there.",
+            "nothing, it never changed": "True for $+2$. A negative factor turns it around.",
+            "$\\gamma \\to -\\gamma$ and $\\beta \\to -\\beta$": "$\\beta$ is added afterwards and "
+            "does not see the weights.",
+        },
+        correct=0,
+    ),
+    Question(
+        "Why does a sigmoid need $\\gamma$ more than a ReLU does?",
+        {
+            "a sigmoid saturates otherwise": "At deviation 1 it hardly does; the trouble is the "
+            "opposite.",
+            "the weights after a ReLU can do the same job": "$\\gamma\\max(\\hat{x}, 0)$ is "
+            "$\\max(\\gamma\\hat{x}, 0)$ for $\\gamma > 0$. A sigmoid of variance 1 is close to a "
+            "line, and 600 steps do not find the weights that would make much of its slight bend.",
+            "a ReLU has no parameters": "Neither has a sigmoid.",
+        },
+        correct=1,
+    ),
+]

@@ -1,0 +1,189 @@
+"""Plots of notebook 05: a layer as a data-flow picture, with live histograms on its arrows."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from bnlib.course.kit.figures import described
+from bnlib.course.kit.plots import course_of, figure, plot_curves
+from bnlib.course.kit.style import COLORS, HATCHES
+from bnlib.course.kit.words import listing, number, span
+
+FILLS = {"Linear": "#DDEBF7", "BatchNorm": "#FCE4D6", "ReLU": "#E2F0D9", "Sigmoid": "#E2F0D9"}
+
+
+def plot_data_flow(models, *, size=(11.0, 5.6), title=None):
+    """Layers side by side as boxes, with the values of the last call as histograms between them.
+
+    models  dict label -> bnlib.numpy.Sequential that was called on a batch. What the longest one
+            has and another lacks is left blank there, so that equal boxes stand below each other
+
+    Returns the Figure.
+    """
+    fig = Figure(figsize=size, layout="constrained")
+    longest = [_kind(layer) for layer in max(models.values(), key=len)]
+    widths, told = [1.0, *[1.35, 1.0] * len(longest)], []
+    bands = np.ravel(fig.subfigures(len(models), 1))
+    for band, (label, model) in zip(bands, models.items(), strict=True):
+        band.suptitle(label, fontsize=14, weight="bold", x=0.01, ha="left")
+        axes = band.subplots(1, len(widths), width_ratios=widths)
+        values = model.inputs[0]
+        _small_histogram(axes[0], values, "", f"{len(values)} digits\n{values.shape}")
+        flow = [*model.inputs[1 : len(model)], model.output]
+        stages = (
+            f"{_kind(layer)}, after which the mean is {number(_middle(values, np.mean))} and the "
+            f"deviation {number(_middle(values, np.std))}"
+            for layer, values in zip(model, flow, strict=True)
+        )
+        told.append(f"{label}: input, {', '.join(stages)}.")
+        done = 0  # layers of this model that have been drawn
+        for place, kind in enumerate(longest):
+            missing = done == len(model) or _kind(model[done]) != kind
+            if not missing:
+                done += 1
+                values = model.inputs[done] if done < len(model) else model.output
+            _box(axes[2 * place + 1], kind, None if missing else model[done - 1])
+            if missing:
+                axes[2 * place + 2].set(xlim=(0, 1), ylim=(0, 1))
+                axes[2 * place + 2].set_axis_off()
+                axes[2 * place + 2].plot([-0.2, 1.2], [0.5, 0.5], color="#555555", linewidth=1.8,
+                                         linestyle="-", clip_on=False)  # fmt: skip
+            else:
+                _small_histogram(axes[2 * place + 2], values, kind, "")
+    if title:
+        fig.suptitle(title, x=0.01, ha="left", fontsize=15, weight="bold")
+    return described(
+        fig,
+        f"{len(models)} rows of boxes joined by arrows with histograms, and below each histogram "
+        f"the mean and the deviation of the median unit. {' '.join(told)}",
+    )
+
+
+def plot_placements(steps, panels, *, size=(11.0, 4.4)):
+    """Training curves of placements, a panel for each activation, and the gap at the end.
+
+    steps   (T,) steps at which the test set was read
+    panels  dict activation -> dict placement -> (seeds, T) test accuracy, 0..1; the placements
+            "before" and "after" among them
+
+    Returns the Figure.
+    """
+    fig, axes = figure(1, len(panels) + 1, size=size, width_ratios=[1.3] * len(panels) + [1.0])
+    for ax, (name, curves) in zip(axes, panels.items(), strict=False):
+        percent = {label: 100 * np.asarray(curve) for label, curve in curves.items()}
+        plot_curves(steps, percent, xlabel="training step", ylabel="test accuracy (%)", ax=ax,
+                    title=name)  # fmt: skip
+        ax.set_ylim(0, 100)
+        ax.get_legend().set_visible(ax is axes[0])
+    axes[0].get_legend().set_loc("lower right")
+    gaps = [100 * (c["after"][:, -1] - c["before"][:, -1]) for c in panels.values()]
+    axes[-1].axhline(0, color="#444444", linewidth=1.6)
+    for place, gap in enumerate(gaps):
+        axes[-1].plot(
+            np.full(len(gap), place), gap, color=COLORS["black"], marker="D", linestyle="none",
+            markersize=9, label="one seed" if place == 0 else None,
+        )  # fmt: skip
+        axes[-1].plot([place - 0.22, place + 0.22], [gap.mean()] * 2, color=COLORS["purple"],
+                      linestyle="-", label="mean" if place == 0 else None)  # fmt: skip
+    axes[-1].set_xticks(range(len(panels)), list(panels))
+    axes[-1].set(xlim=(-0.5, len(panels) - 0.5), ylabel="after − before (points)")
+    axes[-1].set_title("tie, and lead")
+    axes[-1].legend(loc="upper left")
+    told = (
+        f"{name}, {label}: {course_of(steps, 100 * np.asarray(curve))}"
+        for name, curves in panels.items()
+        for label, curve in curves.items()
+    )
+    ends = (f"{span(gap)} for {name}" for name, gap in zip(panels, gaps, strict=True))
+    return described(
+        fig,
+        f"Test accuracy in percent over {steps[-1]} steps, a panel for each activation. "
+        f"{' '.join(told)} The last panel shows the gap at the end in points, after minus before, "
+        f"a dot for each seed: {listing(ends)}.",
+    )
+
+
+def plot_gains(flows, *, size=(11.0, 5.2), span=5.0):
+    """What leaves each box of a layer, a row for each factor on the weights.
+
+    flows  dict factor -> list of (name, values), the input first; values beyond ±span are not
+           shown, and a bar taller than twice the next one is cut, with its share written beside it
+    """
+    fig, axes = figure(len(flows), len(next(iter(flows.values()))), size=size)
+    edges = np.linspace(-span, span, 61)
+    for row, (gain, flow) in zip(axes, flows.items(), strict=True):
+        for ax, (name, values) in zip(row, flow, strict=True):
+            share = 100 * np.histogram(values, edges)[0] / values.size
+            second, top = np.sort(share)[-2:]
+            color = COLORS["vermillion"] if name == "BatchNorm" else COLORS["blue"]
+            ax.stairs(share, edges, fill=True, color=color)
+            if top > 2 * second:
+                ax.set_ylim(0, 1.6 * second)
+                ax.text(edges[share.argmax()] - 0.3, 1.5 * second, f"{top:.0f} % \u2191",
+                        ha="right", va="top")  # fmt: skip
+            ax.set(xlim=(-span, span), xticks=[-4, 0, 4])
+            ax.locator_params(axis="y", nbins=3)
+        row[0].set_ylabel(f"weights × {gain}\nvalues (%)")
+    for ax in axes[-1]:
+        ax.set_xlabel("value (no unit)")
+    for ax, (name, _) in zip(axes[0], next(iter(flows.values())), strict=True):
+        ax.set_title(name if name == "input" else _after(name))
+    fig.suptitle("Five times the weights: after BN, nothing has changed", x=0.01, ha="left",
+                 fontsize=15, weight="bold")  # fmt: skip
+    rows = (
+        f"Weights times {gain}: deviation "
+        f"{listing(f'{number(np.std(values))} {_after(name)}' for name, values in flow)}."
+        for gain, flow in flows.items()
+    )
+    return described(
+        fig, f"{len(flows)} rows of histograms of what leaves each box. {' '.join(rows)}"
+    )
+
+
+def _after(name):
+    return f"at the {name}" if name == "input" else f"after {name}"
+
+
+def _middle(values, of):
+    """The median unit's mean or deviation, as the picture says it."""
+    return round(float(np.median(of(values, axis=0))), 2)
+
+
+def _kind(layer):
+    return type(layer).__name__
+
+
+def _box(ax, kind, layer):
+    """An arrow, and on it a box with what the layer is and how many numbers it learns."""
+    ax.set(xlim=(0, 1), ylim=(0, 1))
+    ax.set_axis_off()
+    head = "-" if layer is None else "-|>,head_width=0.3,head_length=0.6"
+    arrow = {"arrowstyle": head, "color": "#555555", "lw": 1.8}
+    ax.annotate("", (1.08, 0.5), (-0.08, 0.5), arrowprops=arrow, annotation_clip=False)
+    if layer is None:
+        return
+    lines = [kind]
+    if kind == "Linear":
+        lines.append(f"{layer.in_features} → {layer.out_features}")
+    learns = sum(parameter.size for parameter in layer.parameters().values())
+    lines.append(f"learns {learns:,}")
+    box = {"boxstyle": "round,pad=0.4", "facecolor": FILLS[kind], "edgecolor": "#333333"}
+    ax.text(0.47, 0.5, "\n".join(lines), ha="center", va="center", fontsize=13, bbox=box)
+
+
+def _small_histogram(ax, values, kind, label):
+    low, high = (-0.05, 1.05) if kind == "" else (-3.0, 3.0)  # one scale for all but the input
+    heights, edges = np.histogram(values, 40, (low, high))
+    hatch = HATCHES[1] if kind == "BatchNorm" else ""
+    ax.stairs(heights / heights.max(), edges, fill=True, color=COLORS["blue"], hatch=hatch,
+              edgecolor="white")  # fmt: skip
+    ax.set(yticks=[], ylim=(0, 1.1))
+    ax.tick_params(labelsize=10)
+    ax.set_xticks([0, 1] if kind == "" else [-2, 0, 2])
+    ax.grid(False)
+    ax.spines["left"].set_visible(False)
+    ax.set_title(label, fontsize=12, weight="normal", loc="center")
+    texts = (
+        f"{name} {np.median(of(axis=0)):.2f}".replace("-0.00", "0.00").replace("-", "\u2212")
+        for name, of in (("mean", values.mean), ("dev.", values.std))
+    )
+    ax.set_xlabel("\n".join(texts), fontsize=11)
