@@ -207,6 +207,21 @@ def test_float32_far_from_zero_keeps_its_digits(case):
         assert_close(got.double(), want, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("case", ["layer", "group", "instance"])
+def test_outliers_where_the_pivot_comes_from_cost_little(case, layout):
+    x = 1e4 + torch.randn(2, 8, 32, 32)
+    x[:, :, :2] += 1e3
+    name, arguments = {
+        "layer": ("layer_norm", {"normalized_shape": (8, 32, 32)}),
+        "group": ("group_norm", {"num_groups": 2}),
+        "instance": ("instance_norm", {}),
+    }[case]
+    x = x.contiguous(memory_format=layout)
+    y, want = (getattr(f, name)(t, **arguments) for f, t in ((bnlib.torch, x), (F, x.double())))
+    assert (y.double() - want).abs().max() < 5e-6
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("wide", [False, True], ids=["same", "float32"])
 @ALL
