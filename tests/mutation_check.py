@@ -357,7 +357,7 @@ MUTANTS = [
         "torch.full_like(sum_cc, eps).add_(sum_cc, alpha=one_over_m).rsqrt_()",
         "1 / ((sum_cc * one_over_m).sqrt() + eps)",
     ),
-    torch("γ missing in dx (small)", "dx.mul_(a)", "dx.mul_(invstd)"),
+    torch("γ missing in dx (small)", "out=sums).mul_(a)", "out=sums).mul_(invstd)"),
     torch(
         "1/m missing in dx (small)",
         "alpha=1 / values_per_channel(dy), out=sums",
@@ -430,7 +430,7 @@ MUTANTS = [
     ),
     torch(
         "half precision summed in half",
-        "return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype",
+        "return torch.float32 if dtype in HALF else dtype",
         "return dtype",
         "bnlib/torch/_checks.py",
     ),
@@ -449,9 +449,9 @@ MUTANTS = [
     ),
     torch(
         "momentum inverted",
-        "running.lerp_(cast(batch, running.dtype), momentum)",
-        "running.lerp_(cast(batch, running.dtype), 1 - momentum)",
-        "bnlib/torch/batchnorm.py",
+        "running.lerp_(cast(batch.detach(), running.dtype), weight)",
+        "running.lerp_(cast(batch.detach(), running.dtype), 1 - weight)",
+        "bnlib/torch/_autograd.py",
     ),
     torch(
         "running mean not updated",
@@ -485,7 +485,7 @@ MUTANTS = [
         "second derivatives with the statistics as constants",
         "    return torch.compiler.is_compiling() or not (",
         "    return True or not (",
-        "bnlib/torch/batchnorm.py",
+        "bnlib/torch/_autograd.py",
     ),
     torch(
         "wrong axes: one example's own statistics",
@@ -504,6 +504,61 @@ MUTANTS = [
         "            self.num_batches_tracked.add_(1)\n",
         "            pass\n",
         "bnlib/torch/modules.py",
+    ),
+    # ---- torch, the other norms
+    torch(
+        "layer norm not centred",
+        "        c = x - pivot\n        y, mean",
+        "        c = x - 0 * pivot\n        y, mean",
+        "bnlib/torch/norms.py",
+    ),
+    torch(
+        "group norm not centred",
+        "    pivot = _group_pivots(x, groups)\n",
+        "    pivot = 0 * _group_pivots(x, groups)\n",
+        "bnlib/torch/norms.py",
+    ),
+    torch(
+        "derivatives of the other norms' backward by torch's kernel",
+        "        if unobserved(dy):\n",
+        "        if True:\n",
+        "bnlib/torch/norms.py",
+    ),
+    torch(
+        "γ missing in dx of the other norms",
+        "_affine(dy, *_lined_up(gamma, None, x, groups))",
+        "_affine(dy, None, None)",
+        "bnlib/torch/norms.py",
+    ),
+    torch(
+        "dγ without x̂ in the other norms",
+        "terms = dy * x_hat.reshape(x.shape), dy",
+        "terms = dy, dy",
+        "bnlib/torch/norms.py",
+    ),
+    torch(
+        "running variance of instance norm biased",
+        "var.mean(0) * (values / (values - 1))",
+        "var.mean(0)",
+        "bnlib/torch/norms.py",
+    ),
+    torch(
+        "running mean of instance norm without the pivot's miss",
+        "return pivot.flatten(1) + mean, ",
+        "return pivot.flatten(1), ",
+        "bnlib/torch/norms.py",
+    ),
+    torch(
+        "mean square taken as constant (RMS)",
+        "x.square().mean(",
+        "x.detach().square().mean(",
+        "bnlib/torch/norms.py",
+    ),
+    torch(
+        "ε outside the root (RMS)",
+        "x * torch.rsqrt(mean_square + eps)",
+        "x / (mean_square.sqrt() + eps)",
+        "bnlib/torch/norms.py",
     ),
     # ---- the textbook
     reference(
