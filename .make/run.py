@@ -56,6 +56,11 @@ def bench(python):
     hand_over([python, "tests/benchmarks/bench.py", *arguments()], quiet_environment())
 
 
+def gpu(python):
+    """prove bnlib on this machine's GPU: tests, times, notebook 09"""
+    hand_over([python, ".make/gpu.py", *arguments()])
+
+
 def notebooks(python):
     """execute and normalise the notebooks (one of them: NB=03)"""
     names = [os.environ["NB"]] if os.environ.get("NB") else []
@@ -106,6 +111,7 @@ TARGETS = {  # name: what it does, and the extras of pyproject.toml that it need
     "test": (test, COURSE | {"test"}),
     "browser": (browser, COURSE | {"test", "browser"}),
     "bench": (bench, COURSE | {"test"}),
+    "gpu": (gpu, COURSE | {"test"}),
     "notebooks": (notebooks, COURSE | {"test"}),
     "data": (data, set()),
     "lint": (lint, {"lint"}),

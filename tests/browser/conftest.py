@@ -253,6 +253,8 @@ class LabPage:
         self._ask(SHUT_DOWN)
         self.page.goto("about:blank")
         self.open(name)
+        self.show_all()
+        self.page.locator(".bn-explorer").first.wait_for()  # what was saved has been restored
 
     def theme(self, name):
         """Change to "JupyterLab Dark" or "JupyterLab Light"."""

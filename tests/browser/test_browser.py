@@ -160,7 +160,7 @@ def test_cells_run_again_leave_no_widget_behind(chapter):
 
 def test_second_day(lab):
     """Saved, the kernel ended, opened again: the last picture stands, and it says what to do."""
-    name = "05_where_it_goes.ipynb"
+    name = "03_mini_batch_statistics.ipynb"
     lab.open(name)
     assert lab.run_all() == []
     lab.show_all()
@@ -169,7 +169,6 @@ def test_second_day(lab):
     lab.page.wait_for_timeout(500)
     sentence = explorer.locator(".bn-state").text_content()
     lab.next_day(name)
-    lab.show_all()
     assert lab.broken_pictures() == []
     assert not lab.page.get_by_text("Error displaying widget").count()
     explorer = lab.explorers()[0]

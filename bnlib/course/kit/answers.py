@@ -5,6 +5,7 @@ import ast
 import contextlib
 import dis
 import inspect
+import io
 import re
 import textwrap
 import warnings
@@ -33,16 +34,17 @@ def is_stub(answer):
     """Is this an untouched stub: nothing but a docstring, `...`, `pass`, a `return` of nothing, or
     `raise NotImplementedError`? A class is one when its forward is, or else all its methods."""
     if isinstance(answer, type):
-        own = {n: getattr(v, "__func__", v) for n, v in vars(answer).items()}  # static ones, too
-        own = {n: v for n, v in own.items() if inspect.isfunction(v)}
+        classes = [c for c in answer.__mro__ if c.__module__ == answer.__module__][::-1]
+        own = {n: getattr(v, "__func__", v) for c in classes for n, v in vars(c).items()}
+        own = {n: v for n, v in own.items() if inspect.isfunction(v)}  # static ones, too
         asked = [own["forward"]] if "forward" in own else own.values()
-        return all(map(is_stub, asked)) if own else answer.__module__ != "builtins"
+        return all(map(is_stub, asked)) and answer.__module__ != "builtins"
     try:
         with warnings.catch_warnings(action="ignore"):  # of what stands in the learner's cell
             tree = ast.parse(textwrap.dedent(inspect.getsource(answer))).body[0]
     except (OSError, TypeError, SyntaxError, IndexError):
         return _is_stub_code(answer)
-    if not isinstance(tree, ast.FunctionDef):
+    if not isinstance(tree, ast.FunctionDef) or tree.name != answer.__name__:
         return _is_stub_code(answer)
     return any(map(_is_hole, ast.walk(tree))) or all(map(_is_idle, tree.body))
 
@@ -51,16 +53,20 @@ def _is_idle(statement):
     if isinstance(statement, ast.Raise):
         return "NotImplementedError" in ast.unparse(statement)
     value = getattr(statement, "value", None)
-    nothing = value is None or isinstance(value, ast.Constant)
-    return isinstance(statement, ast.Pass | ast.Expr | ast.Return) and nothing
+    if isinstance(statement, ast.Return):
+        return value is None or _is_nothing(value)
+    return isinstance(statement, ast.Pass) or isinstance(value, ast.Constant)
+
+
+def _is_nothing(value):
+    return isinstance(value, ast.Constant) and value.value in (None, Ellipsis)
 
 
 def _is_hole(node):
     """`...` where a value is wanted; not the one of x[..., 0]."""
     value = getattr(node, "value", None)
-    return isinstance(node, ast.Assign | ast.Return) and (
-        isinstance(value, ast.Constant) and value.value is Ellipsis
-    )
+    hole = isinstance(value, ast.Constant) and value.value is Ellipsis
+    return hole and isinstance(node, ast.Assign | ast.Return)
 
 
 def _is_stub_code(answer):
@@ -71,6 +77,8 @@ def _is_stub_code(answer):
     idle = {"RESUME", "NOP", "LOAD_CONST", "RETURN_VALUE", "RETURN_CONST", "PUSH_NULL", "PRECALL",
             "LOAD_GLOBAL", "CALL", "RAISE_VARARGS", "POP_TOP"}  # fmt: skip
     steps = list(dis.get_instructions(code))
+    if not all(isinstance(c, str) or c in (None, Ellipsis) for c in code.co_consts):
+        return False
     return {*code.co_names} <= {"NotImplementedError"} and all(s.opname in idle for s in steps)
 
 
@@ -105,9 +113,14 @@ def refuse_arguments(answer, solution, inputs):
 
 
 @contextlib.contextmanager
-def quiet():
-    """The learner's warnings are not the lesson: a verdict says what matters."""
-    with warnings.catch_warnings(action="ignore"), np.errstate(all="ignore"):
+def quiet(prints=False):
+    """The learner's warnings are not the lesson: a verdict says what matters. What the answer
+    prints is shown for one run, not for the many that a check makes."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(warnings.catch_warnings(action="ignore"))
+        stack.enter_context(np.errstate(all="ignore"))
+        if not prints:
+            stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
         yield
 
 
@@ -132,10 +145,11 @@ def _shapes(text, words):
     "The size of tensor a (5) must match the size of tensor b (8) at non-singleton dimension 1"."""
     shapes = [re.findall(r"\d+", shape) for shape in re.findall(r"\([\d, ]+\)", text)]
     last = next(reversed(words), None)
+    keep = "`keepdim=True`" if "tensor" in text else "`keepdims=True`"
     lone = {int(shape[0]) for shape in shapes if len(shape) == 1} - {last}
     word = words.get(lone.pop()) if len(lone) == 1 else None
     if word is None:
-        return "Which of the two has lost an axis? `keepdims=True` keeps it."
+        return f"Which of the two has lost an axis? {keep} keeps it."
     if word == "example":
         return (
             "One of them has one value for each example: it was taken over the wrong axis. Each "
@@ -143,5 +157,5 @@ def _shapes(text, words):
         )
     return (
         f"One of them has one value for each {word}, and shapes are lined up from the right, where "
-        f"the {words[last]}s are. Keep the axes with `keepdims=True`, or `reshape` it."
+        f"the {words[last]}s are. Keep the axes with {keep}, or `reshape` it."
     )

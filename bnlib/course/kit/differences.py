@@ -21,6 +21,12 @@ def describe_difference(
     words = words or {}
     want = as_array(expected)
     got = as_array(result)
+    if want is None:
+        if isinstance(result, list) and isinstance(expected, list):
+            lacks = [f"`{v}`" for v in expected if v not in result]
+            if lacks:
+                return f"{capital(name)}: {lacks[0]} is missing."
+        return f"{capital(name)}: {describe(result)} is not what is expected."
     if got is None:
         kind = "one number" if want.shape == () else f"an array of shape {want.shape}"
         return f"{capital(name)} is {describe(result)}; {kind} is expected."

@@ -74,7 +74,7 @@ from bnlib.course.kit.differences import (
     same,
     too_far,
 )
-from bnlib.course.kit.faults import Evidence, cause, ignored, relation, right_so_far
+from bnlib.course.kit.faults import Evidence, cause, relation, right_so_far
 from bnlib.course.kit.folded import Folded
 from bnlib.course.kit.markup import to_html
 from bnlib.course.kit.slips import detached, slips
@@ -90,7 +90,7 @@ class WrongTurn:
     name     a few words, for tests and readers of the module
     wrong    FunctionExercise: a function that makes the mistake; ValueExercise: the wrong value or
              a function without arguments returning it; PredictionExercise: the wrong guess, or a
-             (low, high) range of guesses
+             (low, high) range of guesses; TestExercise: a wrong layer
     verdict  what a learner who made it reads: one sentence that names the one thing
     """
 
@@ -223,7 +223,7 @@ class FunctionExercise(Exercise):
                 return self.verdict("not yet", fault)
             given = copy.deepcopy(inputs)
             try:
-                results.append(self._run(answer, given, copied=True))
+                results.append(self._run(answer, given, copied=True, prints=not results))
             except (Exception, SystemExit) as error:
                 if is_stub(answer) or "ellipsis" in str(error):
                     return self.not_attempted()  # a stub that says so, or one half filled in
@@ -245,9 +245,9 @@ class FunctionExercise(Exercise):
 
     # ── how an answer is run and taken apart ──
 
-    def _run(self, function, inputs, copied=False):
+    def _run(self, function, inputs, copied=False, prints=False):
         inputs = inputs if copied else copy.deepcopy(inputs)
-        with quiet():
+        with quiet(prints):
             return self.call(function, *inputs) if self.call else function(*inputs)
 
     def _argument_names(self):
@@ -303,8 +303,9 @@ class FunctionExercise(Exercise):
         """The sentence on a wrong answer; None when it is right."""
         precisions = self._precisions(evidence)
         if None not in precisions:
+            fine = not {*precisions} - {"", "float32"}
             return (
-                self._broken_property(evidence)
+                (self._broken_property(evidence) if fine else None)
                 or self._changes(evidence)
                 or (self._gradient_fault(evidence) if self.autograd else None)
                 or next((says for test in self.also if (says := test(evidence.answer, rng))), None)
@@ -329,7 +330,9 @@ class FunctionExercise(Exercise):
             if isinstance(mine, str):
                 found.append(None)
                 continue
-            if all(same(g, w, self.rtol, self.atol) for (_, g), (_, w) in _both(mine, right)):
+            if all(
+                same(g, w, self.rtol, self.atol) for (_, g), (_, w) in zip(mine, right, strict=True)
+            ):
                 found.append("")
                 continue
             try:
@@ -351,9 +354,7 @@ class FunctionExercise(Exercise):
 
     def _rather_a_slip(self, evidence):
         """Is some slip much nearer than the solution, so that it is no matter of precision?"""
-        return bool(ignored(evidence)) or any(
-            evidence.agrees(slip.function) for slip in slips(self.solution)
-        )
+        return any(evidence.agrees(slip.function) for slip in slips(self.solution))
 
     def _praised(self, evidence):
         how = max(self._precisions(evidence), key=["", "float32", "float16", "bfloat16"].index)
@@ -493,17 +494,22 @@ class FunctionExercise(Exercise):
         parts = self._parts(result, expected)
         if isinstance(parts, str):
             return parts
-        good, words = [], axis_words(evidence.trials[trial], self.axes)
-        for (name, got), (_, want) in _both(parts, self._parts(expected, expected)):
+        right = self._parts(expected, expected)
+        said = self._first_difference(parts, right, evidence.trials[trial])
+        return said or "Your result is close, but not close enough."
+
+    def _first_difference(self, parts, right, inputs):
+        good, words = [], axis_words(inputs, self.axes)
+        for (name, got), (_, want) in zip(parts, right, strict=True):
             if not same(got, want, max(self.rtol, 1e-5), max(self.atol, 1e-6)):
                 what = "your result" if not name else f"`{name}`" if name.isidentifier() else name
                 said = describe_difference(
                     what, got, want, axis=self.statistics_axis, words=words, rtol=self.rtol,
-                    has_eps="eps" in evidence.names,
+                    has_eps="eps" in self._argument_names(),
                 )  # fmt: skip
                 return right_so_far(good) + said
             good.append(f"`{name}`")
-        return "Your result is close, but not close enough."
+        return None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -522,10 +528,10 @@ class ClassExercise(FunctionExercise):
     stub = "Replace `...` by your code and run this cell again."
     _called = "Your class"
 
-    def _run(self, function, inputs, copied=False):
+    def _run(self, function, inputs, copied=False, prints=False):
         inputs = inputs if copied else copy.deepcopy(inputs)
         steps, last = {}, "at the first step"
-        with quiet():
+        with quiet(prints):
             try:
                 for name, value in self.scenario(function, *inputs):
                     many = value if isinstance(value, tuple) else (value,)
@@ -534,9 +540,15 @@ class ClassExercise(FunctionExercise):
                         steps[name + part] = frozen(one)
                     last = f"after {name}"
             except Exception as error:
-                error.__notes__ = [last]
+                error.__notes__, error.done = [last], steps
                 raise
         return steps
+
+    def _stopped(self, error, inputs):
+        """A step before that was wrong comes first."""
+        done, wish = getattr(error, "done", {}), self._run(self.solution, inputs)
+        said = self._first_difference(list(done.items()), list(wish.items())[: len(done)], inputs)
+        return said or super()._stopped(error, inputs)
 
     def _argument_names(self):
         return kept.parameters_of(self.scenario, skip=1)
@@ -834,10 +846,6 @@ class PredictionExercise(Exercise):
 
 
 GUESSES = {}  # exercise id -> the guess noted in this session
-
-
-def _both(mine, right):
-    return zip(mine, right, strict=True)
 
 
 def _quoted(names):

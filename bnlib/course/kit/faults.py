@@ -5,12 +5,14 @@
     terms                 a sum of known terms: which is missing, has lost a factor, was not summed
     slips                 the solution with one slip in it gives the same numbers (slips.py)
     relations             square, root, inverse, transposed, reordered, off by a factor with a name
+    two slips
 
 cause() tries them in this order and returns the first sentence, or None.
 """
 
 import itertools
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +23,7 @@ from bnlib.course.kit import slips
 from bnlib.course.kit.differences import as_array, axis_words, capital, like, same
 
 NEAR = 1e-4  # relative: answers computed in float32 are recognized, too
+PATIENCE = 3.0  # seconds to try slips, where a solution is slow
 USUAL = (1e-5, 1e-8, 1e-3, 1e-6, 1e-7, 1e-12, 0.1, 0.9, 0.99, 0.01, 0.999, 1.0, 2.0)
 
 
@@ -44,7 +47,7 @@ def backward_terms(dy, x_hat, scale):
     m = len(dy)
     by_mean, by_variance = -scale * dy.mean(axis=0), -scale * x_hat * (dy * x_hat).mean(axis=0)
     return [
-        Term("the example's own term, $dy$", scale * dy),
+        Term("the example's own term $dy$", scale * dy),
         Term(
             "the term through the mean",
             by_mean + 0 * dy,
@@ -95,6 +98,7 @@ class Evidence:
     expected: list
     terms: Any = None
     terms_of: str = ""
+    known: dict = field(default_factory=dict)  # what was run before
 
     def agrees(self, other):
         """Does another candidate give what the answer gave, in every trial?"""
@@ -127,10 +131,18 @@ class Evidence:
         return True
 
     def of(self, candidate, inputs):
+        """What a candidate gives, or the exception that it raises; run once for each trial."""
+        trial = next((i for i, given in enumerate(self.trials) if given is inputs), None)
+        ours = trial is not None and candidate is not self.answer
+        if ours and (candidate, trial) in self.known:
+            return self.known[candidate, trial]
         try:
-            return self.run(candidate, inputs)
+            result = self.run(candidate, inputs)
         except Exception as error:
-            return error
+            result = error
+        if ours:
+            self.known[candidate, trial] = result
+        return result
 
 
 def alike(a, b):
@@ -149,11 +161,12 @@ def distance(a, b):
     """How far apart two results are, relative to the second; infinite where they are not alike in
     structure."""
     a = like(a, b)
-    if isinstance(b, tuple | dict):
-        keys = b if isinstance(b, dict) else range(len(b))
-        if not hasattr(a, "__getitem__") or len(a) < len(b):
-            return np.inf
-        return max((distance(a[key], b[key]) for key in keys), default=0.0)
+    if isinstance(b, dict):
+        known = isinstance(a, dict) and b.keys() <= a.keys()
+        return max(distance(a[key], b[key]) for key in b) if known else np.inf
+    if isinstance(b, tuple):
+        known = isinstance(a, tuple | list) and len(a) == len(b)
+        return max(map(distance, a, b)) if known else np.inf
     a, b = as_array(a), as_array(b)
     if a is None or b is None or a.shape != b.shape or not b.size:
         return 0.0 if a is b is None else np.inf
@@ -163,7 +176,7 @@ def distance(a, b):
 
 def cause(evidence):
     """The sentence for what the answer did, or None."""
-    for find in (a_step_on_the_way, ignored, missing_term, slipped, related):
+    for find in (a_step_on_the_way, reordered, ignored, missing_term, slipped, related, two_slips):
         says = find(evidence)
         if says:
             return says
@@ -193,48 +206,81 @@ def a_step_on_the_way(evidence):
                    for i, r in enumerate(evidence.results)):  # fmt: skip
                 if name in evidence.names:
                     return f"Your function returns `{name}` as it came."
-                return f"That is `{name}`, a step on the way: what follows it is missing."
+                whose = "" if name in slips.LETTERS else "what the solution calls "
+                return f"That is {whose}`{name}`, a step on the way: what follows it is missing."
     return None
+
+
+def reordered(evidence):
+    """The right results in another order."""
+    for result, wish in zip(evidence.results, evidence.expected, strict=True):
+        result = like(result, wish)
+        if not (isinstance(wish, tuple) and isinstance(result, tuple | list)):
+            return None
+        if len(result) != len(wish) or not any(
+            all(map(alike, order, wish)) for order in itertools.permutations(result)
+        ):
+            return None
+    return "All are right, but in another order."
 
 
 # ── an argument is ignored ──────────────────────────────────────────────────────────────────────
 
 
 def ignored(evidence):
-    """Which arguments change the right result, but not the answer's."""
+    """Which arguments change the first wrong part of the right result, but not the answer's."""
     inputs, result = evidence.trials[0], evidence.results[0]
-    parts = evidence.parts(result, evidence.expected[0])
-    arrays = [] if isinstance(parts, str) else [as_array(value) for _, value in parts]
-    if not arrays or any(a is None or not np.isfinite(a).all() for a in arrays):
+    at = first_wrong(evidence)
+    if at is None:
         return None
+    (what, right), (_, given) = (
+        evidence.parts(r, evidence.expected[0])[at] for r in (evidence.expected[0], result)
+    )
+    what = capital(f"`{what}`" if what.isidentifier() else what or "your result")
     unused, counted = [], 0
     for place, name in enumerate(evidence.names[: len(inputs)]):
         for spot, changed in _altered(inputs[place]):
             trial = (*inputs[:place], changed, *inputs[place + 1 :])
-            if alike(evidence.of(evidence.solution, trial), evidence.expected[0]):
+            wish = evidence.of(evidence.solution, trial)
+            if isinstance(wish, Exception) or alike(evidence.parts(wish, wish)[at][1], right):
                 continue
             counted += 1
-            if alike(evidence.of(evidence.answer, trial), result):
+            parts = evidence.parts(evidence.of(evidence.answer, trial), wish)
+            if not isinstance(parts, str) and alike(parts[at][1], given):
                 unused.append((place, f"{name}{spot}", spot))
     if not unused:
         return None
     if all(spot for *_, spot in unused) and missing_term(evidence):
         return None  # a cache may say a thing twice; a lost term says more
     if len(unused) == counted:
-        return "Your function gives the same whatever comes in: it uses none of its arguments."
+        return f"{_after_what_is_right(evidence)}{what} is the same whatever comes in."
     names = [f"`{name}`" for _, name, _ in unused]
-    right = _after_what_is_right(evidence)
+    before = _after_what_is_right(evidence)
     if len(names) == 1 and not unused[0][2]:
         place, name = unused[0][0], names[0]
         number = _written_in(evidence, place)
         if number is not None:
             return f"Your function uses {number:g} whatever {name} is: use the argument {name}."
         more = " A feature that never varies would be divided by zero." if name == "`eps`" else ""
-        return f"{right}Your result does not change when {name} changes: you do not use it.{more}"
+        return f"{before}{what} does not change when {name} changes: you do not use it.{more}"
     if len(names) == 1:
-        return f"{right}Your result does not change when {names[0]} changes: you do not use it."
+        return f"{before}{what} does not change when {names[0]} changes: you do not use it."
     listed = f"{', '.join(names[:-1])} and {names[-1]}"
-    return f"{right}Your result does not change when {listed} change: you do not use them."
+    return f"{before}{what} does not change when {listed} change: you do not use them."
+
+
+def first_wrong(evidence):
+    """The place of the first wrong part in the first trial; None when there is none, when the
+    structure is wrong, or when that part is no finite array."""
+    parts = evidence.parts(evidence.results[0], evidence.expected[0])
+    if isinstance(parts, str):
+        return None
+    right = evidence.parts(evidence.expected[0], evidence.expected[0])
+    for at, ((_, got), (_, want)) in enumerate(zip(parts, right, strict=True)):
+        if not alike(got, want):
+            array = as_array(got)
+            return at if array is not None and np.isfinite(array).all() else None
+    return None
 
 
 def _altered(value):
@@ -297,13 +343,13 @@ def _term_fault(evidence, trial):
         return None
     right = [np.broadcast_to(term.value, shape) for term in terms]
     fit = _coefficients(right, result)
-    if fit is not None:
-        return _read(fit, terms, evidence, trial)
+    said = None if fit is None else _read(fit, terms, evidence, trial)
+    if said:
+        return said
     for i, term in enumerate(terms):
         for says, value in term.wrong.items():
             tried = [*right[:i], np.broadcast_to(value, shape), *right[i + 1 :]]
-            fit = _coefficients(tried, result)
-            if fit is not None and np.abs(fit - 1).max() < 1e-3:
+            if alike(result, sum(tried)):
                 return says
     return None
 
@@ -346,14 +392,16 @@ def _read(fit, terms, evidence, trial):
 
 
 def _factor_says(what, factor):
+    """what: "the term … is", or "… and … are each"."""
     if factor == "-1":
-        return f"{capital(what.removesuffix(' is'))} has the wrong sign."
+        whose = "have the wrong signs" if what.endswith("are each") else "has the wrong sign"
+        return f"{capital(what.removesuffix(' is').removesuffix(' are each'))} {whose}."
     more = {
-        "$m$": ": a sum where a mean belongs; the factor $1/m$ is missing",
-        "$1/m$": ": is a sum over the batch missing",
-    }.get(factor, "")
-    end = "?" if more.endswith("missing") and factor == "$1/m$" else "."
-    return f"{capital(what)} {factor} times what it should be{more}{end}"
+        "$m$": ": a sum where a mean belongs; the factor $1/m$ is missing.",
+        "$1/m$": ": is a sum over the batch missing?",
+    }.get(factor, ".")
+    they = "they" if what.endswith("are each") else "it"
+    return f"{capital(what)} {factor} times what {they} should be{more}"
 
 
 # ── a factor with a name ────────────────────────────────────────────────────────────────────────
@@ -402,7 +450,8 @@ def named_values(evidence, trial):
     features = main.shape[1] if main is not None else None
     for name, value in named.items():
         array = as_array(value)
-        if array is None or array.dtype.kind == "b" or name == "m":
+        known = name in evidence.names or name in slips.LETTERS - {"m"}
+        if array is None or array.dtype.kind == "b" or not known:
             continue
         if array.size in (1, features) and np.all(array != 0):
             found[f"`{name}`"] = array.reshape(-1) if array.size > 1 else float(array.reshape(()))
@@ -417,12 +466,22 @@ def named_values(evidence, trial):
 def slipped(evidence):
     """One slip that gives the same; then one that gives the same first wrong part; then two."""
     known = (*slips.slips(evidence.solution), *_by_rows(evidence))
-    for slip in known:
-        if evidence.agrees(slip.function):
-            return _after_what_is_right(evidence) + slip.says
-    for slip in known:
-        if evidence.agrees_first(slip.function):
-            return _after_what_is_right(evidence) + slip.says
+    stop = time.monotonic() + PATIENCE
+    for agrees in (evidence.agrees, evidence.agrees_first):
+        for slip in known:
+            if agrees(slip.function):
+                return _after_what_is_right(evidence) + slip.says
+            if time.monotonic() > stop:
+                return None
+    return None
+
+
+def two_slips(evidence):
+    """Two slips at once: many to try, so it comes last, and only where the shape is right."""
+    if isinstance(evidence.solution, type) or not np.isfinite(
+        distance(evidence.results[0], evidence.expected[0])
+    ):
+        return None  # another structure or shape, or not finite: two slips would be a guess
     for slip in slips.pairs(evidence.solution):
         if alike(evidence.results[0], evidence.of(slip.function, evidence.trials[0])):
             if evidence.agrees(slip.function):
@@ -487,7 +546,7 @@ def _by_rows(evidence):
 def related(evidence):
     """What the first wrong part is to the right one."""
     says = {_relation(evidence, trial) for trial in range(len(evidence.trials))}
-    return says.pop() if len(says) == 1 else _number_for_m(evidence)
+    return (says.pop() if len(says) == 1 else None) or _number_for_m(evidence)
 
 
 def _number_for_m(evidence):

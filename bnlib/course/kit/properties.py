@@ -61,7 +61,7 @@ def shift_changes_nothing(x="x", of=None):
 
     def test(run, inputs, words):
         moved = {**inputs, x: inputs[x] + 3}
-        return _differs(run(of, **inputs), run(of, **moved), f"3 added to all of `{x}`", words)
+        return _differs(run(of, **inputs), run(of, **moved), f"adding 3 to all of `{x}`", words)
 
     return Property("a shift changes nothing", test)
 
@@ -74,7 +74,7 @@ def scale_changes_nothing(x="x", eps="eps", of=None):
         if eps in inputs:
             larger[eps] = inputs[eps] * 16
         with_eps = f" (and `{eps}` 16 times as large)" if eps in inputs else ""
-        change = f"`{x}` 4 times as large{with_eps}"
+        change = f"making `{x}` 4 times as large{with_eps}"
         return _differs(run(of, **inputs), run(of, **larger), change, words)
 
     return Property("a factor changes nothing", test)
@@ -93,7 +93,7 @@ def order_changes_nothing(x="x", also=(), of=None):
             return None
         if before.ndim and len(before) == m:
             before = before[order]
-        return _differs(before, after, "the examples in another order", words)
+        return _differs(before, after, "putting the examples in another order", words)
 
     return Property("the order of the examples changes nothing but the order", test)
 
@@ -105,7 +105,9 @@ def each_example_alone(x="x", of=None):
         together, alone = run(of, **inputs), run(of, **{**inputs, x: inputs[x][:1]})
         if together is None or alone is None or not together.ndim:
             return None
-        return _differs(together[:1], alone, "the first example alone, without the others", words)
+        return _differs(
+            together[:1], alone, "giving the first example alone, without the others,", words
+        )
 
     return Property("each example alone", test)
 
@@ -216,7 +218,7 @@ def _smallest(kept, run, sound, inputs):
         except Exception:
             return False
 
-    for change in itertools.chain(_fewer(inputs), [_round]):
+    for change in itertools.chain(_fewer(inputs), ROUND):
         small = change(inputs)
         if time.monotonic() < stop and shows(small):
             inputs = small
@@ -224,11 +226,13 @@ def _smallest(kept, run, sound, inputs):
 
 
 def _fewer(inputs):
-    """Cuts of one size after the other, in all arguments at once: no two sizes are equal."""
-    sizes = {d for v in inputs.values() for d in getattr(v, "shape", ())}
-    for size in sorted(sizes, reverse=True):
+    """Cuts of one size after the other, in all arguments at once: no two sizes are equal. Two
+    examples at least: one alone has no statistics."""
+    shapes = [getattr(value, "shape", ()) for value in inputs.values()]
+    batch = next((shape[0] for shape in shapes if len(shape) > 1), None)
+    for size in sorted({d for shape in shapes for d in shape}, reverse=True):
         for few in (1, 2, 3):  # once one of them shows it, no axis has this size any more
-            if few < size:
+            if (2 if size == batch else 1) <= few < size:
                 yield lambda given, size=size, few=few: {
                     name: _cut(value, size, few) for name, value in given.items()
                 }
@@ -240,16 +244,24 @@ def _cut(value, size, few):
     return value[index] if size in shape else value
 
 
-def _round(inputs):
-    rounded = {}
-    for name, value in inputs.items():
-        if isinstance(value, float):
-            rounded[name] = round(value, 1) or value
-        elif isinstance(value, np.ndarray) and value.dtype.kind == "f":
-            rounded[name] = value.round()
-        else:
-            rounded[name] = value
+def _rounder(factor, digits):
+    """All values in round numbers, larger by a factor where they would round to 0."""
+
+    def rounded(inputs):
+        found = {}
+        for name, value in inputs.items():
+            if isinstance(value, float):
+                found[name] = round(value, 1) or value
+            elif isinstance(value, np.ndarray) and value.dtype.kind == "f":
+                found[name] = (factor * value).round(digits) + 0.0  # no −0
+            else:
+                found[name] = value
+        return found
+
     return rounded
+
+
+ROUND = (_rounder(3, 1), _rounder(1, 1), _rounder(1, 0))  # the roundest that shows it comes last
 
 
 def _words(inputs, small, words):

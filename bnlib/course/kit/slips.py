@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 MEAN_OF = {"mean": "average", "var": "average", "std": "average", "sum": "sum"}
+LETTERS = {"mu_B", "var_B", "x_hat", "s", "c", "m", "y", "h"}  # names that the whole course uses
 A_MEAN = re.compile(r"(mu|mean|centre|running_mean|batch_mean)(_\w+)?$")
 PAIRED = {"axis", "divisor", "eps", "root", "centre"}  # kinds worth trying two at a time
 
@@ -84,13 +85,21 @@ def with_steps(solution):
 
 
 @functools.cache
-def _tree(solution):
-    """The solution's source as a tree whose nodes carry an index; None where it cannot be read."""
+def _source(solution):
     try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(solution)))
-    except (OSError, TypeError, SyntaxError):
+        return textwrap.dedent(inspect.getsource(solution))
+    except (OSError, TypeError):
+        return ""
+
+
+def _tree(solution):
+    """The solution's source as a new tree whose nodes carry an index, the same in each new tree;
+    None where it cannot be read."""
+    try:
+        tree = ast.parse(_source(solution))
+    except SyntaxError:
         return None
-    if not isinstance(tree.body[0], ast.FunctionDef | ast.ClassDef):
+    if not (tree.body and isinstance(tree.body[0], ast.FunctionDef | ast.ClassDef)):
         return None
     shared = ast.operator | ast.unaryop | ast.boolop | ast.cmpop | ast.expr_context
     for index, node in enumerate(ast.walk(tree)):
@@ -115,7 +124,7 @@ def _built(solution, changes):
     scope = vars(sys.modules[solution.__module__]) if is_class else solution.__globals__
     scope = scope | {"_unbiased": _unbiased, "_larger": _larger}
     try:
-        tree = _Change(changes).visit(copy.deepcopy(_tree(solution)))
+        tree = _Change(changes).visit(_tree(solution))
         exec(compile(ast.fix_missing_locations(tree), "<slip>", "exec"), scope)
         return scope[solution.__name__]
     except Exception:
@@ -160,7 +169,17 @@ def _edits_of(solution):
             edits.append((kind, says, {node.index: change}))
     edits += _together(edits)
     edits += _renamed(tree, nodes)
-    return edits
+    own = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    return [(kind, _explained(says, own - LETTERS), change) for kind, says, change in edits]
+
+
+def _explained(says, own):
+    """A sentence that names a step of the solution by a word which the course does not use: whose
+    word it is."""
+    for name in own:
+        says = re.sub(rf"^`{name}`", f"What the solution calls `{name}`", says)
+        says = re.sub(rf"(?<!calls )`{name}`", f"what the solution calls `{name}`", says)
+    return says
 
 
 def _together(edits):
@@ -569,32 +588,17 @@ def _renamed(tree, nodes):
                 {n.index: lambda n, to=other: ast.Name(to[n.id], ast.Load()) for n in uses},
             )
     if "momentum" in named:
-        uses = [
-            n
-            for n in nodes
-            if isinstance(getattr(n, "ctx", None), ast.Load)
-            and getattr(n, "id", getattr(n, "attr", "")) == "momentum"
-        ]
+        asked = {id(c) for n in nodes if isinstance(n, ast.Compare) for c in ast.walk(n)}
+        read = [n for n in nodes if isinstance(getattr(n, "ctx", None), ast.Load)
+                and id(n) not in asked]  # fmt: skip
+        uses = [n for n in read if getattr(n, "attr", "") == "momentum"]
+        uses = uses or [n for n in read if getattr(n, "id", "") == "momentum"]
         yield (
             "swapped",
             "Your `momentum` weighs the old value, as in Keras and Flax. Here it weighs the new "
             "one.",
             {n.index: lambda n: _write("1 - V", V=n) for n in uses},
         )
-    ends = [n for n in nodes if isinstance(n, ast.Return) and isinstance(n.value, ast.Tuple)]
-    if len(ends) == 1 and 1 < len(ends[0].value.elts) < 4:
-        order = range(len(ends[0].value.elts))
-        for wrong in itertools.permutations(order):
-            if list(wrong) != list(order):
-                yield (
-                    "order",
-                    "All are right, but in another order.",
-                    {
-                        ends[0].value.index: lambda n, w=wrong: ast.Tuple(
-                            [n.elts[i] for i in w], ast.Load()
-                        )
-                    },
-                )
 
 
 # ── an expression, in words ─────────────────────────────────────────────────────────────────────
