@@ -1,7 +1,9 @@
 """Open JupyterLab on the learner's own copies (make lab), and say in one line where it is.
 
 Runs under .venv's Python. Words after the script's name go on to JupyterLab, for instance
---ip=0.0.0.0 in a container or --port=9000; the one word stop ends the JupyterLab that runs here.
+--ip=0.0.0.0 in a container or --port=9000. Two are our own:
+    --course    open the course's own notebooks, for those who write them (else they are read-only)
+    stop        end the JupyterLab that runs here
 
 Beside this file, jupyterlab/ holds what our JupyterLab does differently: overrides.json (default
 settings; the learner's own weigh more) and custom/custom.css (the width of a line of prose).
@@ -16,6 +18,8 @@ import time
 import webbrowser
 from pathlib import Path
 
+import zmq
+from jupyter_client import KernelManager
 from jupyter_core.paths import jupyter_config_dir, jupyter_runtime_dir
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -23,7 +27,7 @@ import copies
 import server
 
 ROOT = copies.ROOT
-START = "work/00_start_here.ipynb"
+START = "00_start_here.ipynb"
 OURS = Path(__file__).resolve().parent / "jupyterlab"
 IN_THE_TERMINAL = {"www-browser", "links", "elinks", "lynx", "w3m"}
 
@@ -43,13 +47,13 @@ def has_browser(env=os.environ, platform=sys.platform):
     return Path(getattr(found, "name", "")).name not in IN_THE_TERMINAL
 
 
-def options(words, token, browser, root_user):
+def options(words, token, browser, root_user, folder="work"):
     """What JupyterLab is started with: the first notebook, our settings, few log lines."""
     styles = [Path(jupyter_config_dir()) / "custom", OURS / "custom"]  # the learner's own first
     settings = {
         "ServerApp.root_dir": ROOT,
-        "ServerApp.log_level": "WARN",
-        "LabApp.log_level": "WARN",
+        "ServerApp.log_level": "ERROR",  # its warnings (no Node.js, …) ask nothing of a learner
+        "LabApp.log_level": "ERROR",
         "LabApp.news_url": None,
         "LabApp.app_settings_dir": OURS,
         "LabApp.custom_css": True,
@@ -58,13 +62,17 @@ def options(words, token, browser, root_user):
         "IdentityProvider.token": token,  # seen by this process only
         "JupyterApp.answer_yes": True,  # one Ctrl-C is enough
     }
-    chosen = [START, *(f"--{name}={value}" for name, value in settings.items())]
+    if "transport_encryption" in KernelManager.class_trait_names() and zmq.has("curve"):
+        settings["KernelManager.transport_encryption"] = "auto"  # else each kernel warns of it
+    if folder == "work":
+        settings["ServerApp.contents_manager_class"] = "contents.LearnersFiles"
+    chosen = [f"{folder}/{START}", *(f"--{name}={value}" for name, value in settings.items())]
     chosen += [] if browser else ["--no-browser"]
     chosen += ["--allow-root"] if root_user else []
     return [*chosen, *words]
 
 
-def announce(note, browser):
+def announce(note, browser, folder="work"):
     """Wait until the server has written down where it is, then print the address."""
     while True:
         try:
@@ -73,11 +81,11 @@ def announce(note, browser):
         except (OSError, ValueError):
             time.sleep(0.1)
     lead = "the course is open at" if browser else "open this address in a browser:"
-    copies.say(f"{lead} {address(info)}   (Ctrl-C stops JupyterLab)")
+    copies.say(f"{lead} {address(info, folder)}   (Ctrl-C stops JupyterLab)")
 
 
-def address(info):
-    return f"{info['url']}lab/tree/{START}?token={info['token']}"
+def address(info, folder="work"):
+    return f"{info['url']}lab/tree/{folder}/{START}?token={info['token']}"
 
 
 def stop():
@@ -94,11 +102,15 @@ def main(words):
 
     if words == ["stop"]:
         return stop()
-    copies.main(["prepare"])
+    folder = "notebooks" if "--course" in words else "work"
+    words = [word for word in words if word != "--course"]
+    if folder == "work":
+        copies.main(["prepare"])
     browser = has_browser() and "--no-browser" not in words
     if info := server.running(ROOT):
-        copies.say(f"JupyterLab already runs here: {address(info)}   ({copies.MAKE} stop ends it)")
-        return browser and webbrowser.open(address(info))
+        there = address(info, folder)
+        copies.say(f"JupyterLab already runs here: {there}   ({copies.MAKE} stop ends it)")
+        return browser and webbrowser.open(there)
     copies.trust(sorted((ROOT / "notebooks").glob("*.ipynb")))
     root_user = hasattr(os, "geteuid") and os.geteuid() == 0
     if root_user:
@@ -106,8 +118,9 @@ def main(words):
     token = os.environ.get("JUPYTER_TOKEN") or secrets.token_hex(16)
     note = Path(jupyter_runtime_dir()) / f"jpserver-{os.getpid()}.json"
     note.unlink(missing_ok=True)  # of an older process that had the same number
-    threading.Thread(target=announce, args=(note, browser), daemon=True).start()
-    LabApp.launch_instance(options(words, token, browser, root_user))
+    threading.Thread(target=announce, args=(note, browser, folder), daemon=True).start()
+    os.chdir(ROOT)  # where the notebook's path counts from
+    LabApp.launch_instance(options(words, token, browser, root_user, folder))
 
 
 if __name__ == "__main__":
