@@ -99,10 +99,10 @@ def constraints(python):
 def clean():
     """delete .venv and everything else that make has made"""
     venv = install.Venv()
-    if venv.path.exists() and (venv.adopted.exists() or not venv.made_by.exists()):
+    if venv.made_by_hand():
         install.say(".venv was made by hand and stays")
     elif venv.path.exists():
-        install.remove(venv)
+        venv.remove()
     for name in (".out", ".pytest_cache", ".ruff_cache", ".hypothesis", "build", "dist"):
         shutil.rmtree(ROOT / name, ignore_errors=True)
     for folder in ("bnlib", "tests", "notebooks", ".make"):
