@@ -334,10 +334,17 @@ def fresh(root, names):
     for source, path in pairs(root, names):
         text = copy_of(read(source))
         path.parent.mkdir(exist_ok=True)
-        old = put(path, text)
+        old = put(path, text, keep=not begun_never(path))
         say(f"work/{path.name} is fresh{f'; the old copy is {old.name}' if old else ''}")
         made.append(path)
     finish(root, made)
+
+
+def begun_never(path):
+    try:
+        return is_untouched(read(path))
+    except (Unreadable, FileNotFoundError):
+        return False
 
 
 def finish(root, written):

@@ -6,7 +6,8 @@ Runs under .venv's Python. Words after the script's name go on to JupyterLab, fo
     stop        end the JupyterLab that runs here
 
 Beside this file, jupyterlab/ holds what our JupyterLab does differently: overrides.json (default
-settings; the learner's own weigh more) and custom/custom.css (the width of a line of prose).
+settings; the learner's own weigh more), custom/custom.css (the width of a line of prose), and
+kernels/python3: this Python's kernel, whatever else is called so on this machine, without its log.
 """
 
 import json
@@ -18,8 +19,6 @@ import time
 import webbrowser
 from pathlib import Path
 
-import zmq
-from jupyter_client import KernelManager
 from jupyter_core.paths import jupyter_config_dir, jupyter_runtime_dir
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -62,8 +61,6 @@ def options(words, token, browser, root_user, folder="work"):
         "IdentityProvider.token": token,  # seen by this process only
         "JupyterApp.answer_yes": True,  # one Ctrl-C is enough
     }
-    if "transport_encryption" in KernelManager.class_trait_names() and zmq.has("curve"):
-        settings["KernelManager.transport_encryption"] = "auto"  # else each kernel warns of it
     if folder == "work":
         settings["ServerApp.contents_manager_class"] = "contents.LearnersFiles"
     chosen = [f"{folder}/{START}", *(f"--{name}={value}" for name, value in settings.items())]
@@ -119,6 +116,8 @@ def main(words):
     note = Path(jupyter_runtime_dir()) / f"jpserver-{os.getpid()}.json"
     note.unlink(missing_ok=True)  # of an older process that had the same number
     threading.Thread(target=announce, args=(note, browser, folder), daemon=True).start()
+    found = [str(OURS), os.environ.get("JUPYTER_PATH")]
+    os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, found))  # our kernel comes first
     os.chdir(ROOT)  # where the notebook's path counts from
     LabApp.launch_instance(options(words, token, browser, root_user, folder))
 

@@ -464,6 +464,18 @@ def test_fresh_puts_a_broken_copy_aside(stage):
     assert (stage.work / f"05_where_{TODAY}.ipynb").read_text() == "{"
 
 
+def test_fresh_of_a_copy_that_nobody_began_leaves_no_old_one(stage):
+    stage.do("fresh", "05")
+    assert stage.files() == [NAME]
+
+
+def test_fresh_makes_a_copy_that_is_missing(stage):
+    stage.path.unlink()
+    stage.do("fresh", "05")
+    assert stage.cells() == list(COURSE)
+    assert stage.files() == [NAME]
+
+
 def test_fresh_asks_which(stage):
     with pytest.raises(SystemExit, match="fresh NB=05"):
         stage.do("fresh")

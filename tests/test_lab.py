@@ -1,6 +1,7 @@
 """What make lab starts (.make/lab.py), and what runs already (.make/server.py)."""
 
 import json
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib.util import module_from_spec, spec_from_file_location
@@ -205,3 +206,16 @@ def test_second_lab_says_where_the_first_is(played, tmp_path, monkeypatch, capsy
     said = capsys.readouterr().out
     assert f"{played['url']}lab/tree/work/00_start_here.ipynb?token=secret" in said
     assert "stop ends it" in said
+
+
+def test_kernel_is_this_python_whatever_else_is_called_so(tmp_path, monkeypatch):
+    from jupyter_client import KernelManager
+
+    other = tmp_path / "kernels" / "python3"
+    other.mkdir(parents=True)
+    (other / "kernel.json").write_text('{"argv": ["/another/python"], "display_name": "other"}')
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("JUPYTER_PATH", str(lab.OURS))
+    manager = KernelManager(kernel_name="python3")
+    assert manager.format_kernel_cmd()[0] == sys.executable
+    assert manager.kernel_spec.display_name == "Python 3 (ipykernel)"  # what notebooks store

@@ -86,6 +86,9 @@ def course(tmp_path):
         course.process.wait(20)
 
 
+SHUT_DOWN = "async () => window.jupyterapp.shell.currentWidget.context.sessionContext.shutdown()"
+
+
 def state(page):
     """Is the open notebook modified, are all its cells trusted, and what are its sources?"""
     return page.page.evaluate("""() => {
@@ -124,8 +127,21 @@ def verdict(page, number):
     )
 
 
-def command(page, name, seconds=30):
-    page._ask(f"async () => {{ await window.jupyterapp.commands.execute('{name}'); }}", seconds)
+def save(page):
+    page._ask("async () => { await window.jupyterapp.commands.execute('docmanager:save'); }")
+
+
+def reload(page):
+    """File, Reload Notebook from Disk; a notebook that counts as modified is asked about."""
+    asked = state(page)["dirty"]
+    page.page.evaluate("""() => {
+      window.reloaded = false;
+      window.jupyterapp.commands.execute('docmanager:reload')
+        .then(() => { window.reloaded = true; });
+    }""")
+    if asked:
+        page.page.get_by_role("dialog").get_by_role("button", name="Reload").click()
+    page.page.wait_for_function("() => window.reloaded")
 
 
 def characters_a_line(page):
@@ -164,11 +180,19 @@ def test_week(course, page_on):
     write(page, 'check("0.2"', ANSWER)
     assert page.run_all() == []
     assert "Right" in verdict(page, "0.2")
-    command(page, "docmanager:save")
+    save(page)
     saved = course.copy()["metadata"]["widgets"]["application/vnd.jupyter.widget-state+json"]
     assert saved["state"]
 
-    # Tuesday: a second make lab, after a pull.
+    # Tuesday: its kernel has ended, its pictures have not.
+    page._ask(SHUT_DOWN)
+    page.open(f"work/{NAME}")
+    page.show_all()
+    assert state(page)["trusted"]
+    assert page.broken_pictures() == []
+    assert page.page.get_by_text("Error displaying widget").count() == 0
+
+    # A second make lab, after a pull.
     course.publish(3, NEW)
     said = course.make("lab.py")
     assert "has changed in 00_start_here" in said
@@ -176,11 +200,11 @@ def test_week(course, page_on):
 
     # The update, with the notebook open: reload, and all is there.
     assert "open: there, choose File, Reload" in course.make("copies.py", "update")
-    command(page, "docmanager:reload")
+    reload(page)
     assert {NEW, ANSWER} <= set(state(page)["sources"])
     assert page.run_all() == []
     assert "Right" in verdict(page, "0.2")
-    command(page, "docmanager:save")
+    save(page)
 
     # The same with something not saved: Save, Overwrite, update again.
     course.publish(5, NEW + "  # once more")
@@ -190,7 +214,7 @@ def test_week(course, page_on):
     page.page.get_by_role("button", name="Overwrite").click()
     page.page.wait_for_function("() => !window.jupyterapp.shell.currentWidget.context.model.dirty")
     course.make("copies.py", "update")
-    command(page, "docmanager:reload")
+    reload(page)
     sources = set(state(page)["sources"])
     assert {NEW, NEW + "  # once more", ANSWER, 'my_guess = 3\n\ncheck("0.1", my_guess)'} <= sources
 
