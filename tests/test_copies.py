@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import re
 import shutil
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -498,6 +499,21 @@ def test_trust_signs(tmp_path, monkeypatch):
     notary = nbformat.sign.NotebookNotary()
     assert notary.check_signature(nbformat.read(path, as_version=4))
     notary.store.close()
+
+
+def test_every_link_of_the_course_leads_somewhere_from_a_copy(tmp_path, monkeypatch):
+    monkeypatch.setattr(tool, "trust", lambda paths: list(paths))
+    shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks")
+    tool.main(["prepare"], tmp_path)
+    for path in sorted((tmp_path / "work").glob("*.ipynb")):
+        cells = tool.read(path)["cells"]
+        prose = [cell["source"] for cell in cells if cell["cell_type"] == "markdown"]
+        text = re.sub(r"```.*?```|`[^`\n]*`|\$[^$]*\$", "", "\n".join(prose), flags=re.DOTALL)
+        for target in re.findall(r"\]\(([^)#\s]+)", text):
+            if "://" not in target:
+                inside = target.removeprefix("../")  # work/ lies where notebooks/ does
+                place = ROOT if inside != target else tmp_path / "work"
+                assert (place / inside).exists(), f"{path.name}: {target}"
 
 
 def test_course_has_no_exercise_that_two_cells_ask():
