@@ -8,6 +8,7 @@ from bnlib.course.kit.exercises import (
     ValueExercise,
     WrongTurn,
 )
+from bnlib.course.kit.properties import normalized, order_changes_nothing
 from bnlib.course.kit.quiz import Question
 
 # ── 9.2 ─────────────────────────────────────────────────────────────────────────────────────────
@@ -22,31 +23,16 @@ def normalize(x, eps):
 def _images(rng):
     import torch
 
-    x = rng.normal(size=(4, 3, 2, 3)) * rng.uniform(0.5, 2, size=(1, 3, 1, 1))
-    x += rng.normal(size=(4, 1, 1, 1)) + rng.uniform(-3, 3, size=(1, 3, 1, 1))
+    N = rng.integers(6, 11)
+    scale = rng.permutation([0.1, *rng.uniform(0.5, 2, size=2)])  # one variance below eps
+    x = rng.normal(size=(N, 3, 2, 5)) + rng.normal(size=(N, 1, 1, 1))
+    x = x * scale.reshape(1, 3, 1, 1) + rng.uniform(-3, 3, size=(1, 3, 1, 1))
     return torch.tensor(x), rng.uniform(0.05, 0.2)
 
 
-def _over(dim, correction=0):
-    def wrong(x, eps):
-        mean = x.mean(dim=dim, keepdim=True)
-        return (x - mean) / (x.var(dim=dim, keepdim=True, correction=correction) + eps).sqrt()
-
-    return wrong
-
-
-def _no_eps(x, eps):
-    return normalize(x, 0.0)
-
-
-def _variance(x, eps):
+def _unbiased_here(x, eps):
     mean = x.mean(dim=(0, 2, 3), keepdim=True)
-    return (x - mean) / (x.var(dim=(0, 2, 3), keepdim=True, correction=0) + eps)
-
-
-def _eps_outside(x, eps):
-    mean = x.mean(dim=(0, 2, 3), keepdim=True)
-    return (x - mean) / (x.std(dim=(0, 2, 3), keepdim=True, correction=0) + eps)
+    return (x - mean) / (x.var(dim=(0, 2, 3), keepdim=True) + eps).sqrt()
 
 
 # ── 9.3 ─────────────────────────────────────────────────────────────────────────────────────────
@@ -74,8 +60,9 @@ def _widened_late(x):
 
 
 def _in_float32(answer, rng):
-    kinds = {str(getattr(v, "dtype", None)) for v in answer(*_half(rng))}
-    if kinds != {"torch.float32"}:
+    kinds = {str(getattr(v, "dtype", type(v).__name__)) for v in answer(*_half(rng))}
+    kinds = {kind.removeprefix("torch.") for kind in kinds}
+    if kinds != {"float32"}:
         return f"The numbers are right, but come as {', '.join(sorted(kinds))}; return float32."
     return None
 
@@ -87,11 +74,6 @@ def _unbiased(x):
 def _mean_narrowed(x):
     mu_B = x.float().mean(dim=0)
     return mu_B, ((x.float() - mu_B.to(x.dtype).float()) ** 2).mean(dim=0)
-
-
-def _standard_deviation(x):
-    mu_B, var_B = statistics(x)
-    return mu_B, var_B**0.5
 
 
 # ── 9.4 ─────────────────────────────────────────────────────────────────────────────────────────
@@ -133,6 +115,8 @@ EXERCISES = [
         solution=normalize,
         inputs=_images,
         statistics_axis=(0, 2, 3),
+        properties=(normalized(axis=(0, 2, 3)), order_changes_nothing()),
+        autograd=True,
         hint=(
             "As in NumPy, with `dim` for `axis` and `keepdim` for `keepdims`.",
             "`torch.var` divides by $m-1$ unless you say `correction=0`.",
@@ -141,29 +125,10 @@ EXERCISES = [
         wrong_turns=[
             WrongTurn(
                 "torch.var's m − 1",
-                _over((0, 2, 3), correction=1),
+                _unbiased_here,
                 "`torch.var` and `torch.std` divide by $m-1$ unless told otherwise: pass "
                 "`correction=0`.",
             ),
-            WrongTurn(
-                "over the examples only",
-                _over(0),
-                "You average over the examples only. A channel shares its statistics over all "
-                "places of the picture, `dim=(0, 2, 3)`.",
-            ),
-            WrongTurn(
-                "each image by itself",
-                _over((2, 3)),
-                "You average within each image: that is instance normalization.",
-            ),
-            WrongTurn(
-                "over the channels",
-                _over((1, 2, 3)),
-                "You average over the channels, too: that is layer normalization.",
-            ),
-            WrongTurn("no ε", _no_eps, "You do not use `eps`: add it to the variance."),
-            WrongTurn("the variance", _variance, "You divide by the variance; take its root."),
-            WrongTurn("ε outside the root", _eps_outside, "Your `eps` stands outside the root."),
         ],
     ),
     FunctionExercise(
@@ -173,6 +138,7 @@ EXERCISES = [
         inputs=_half,
         returns=("mu_B", "var_B"),
         rtol=1e-5,
+        coarsest="float32",
         also=[_in_float32],
         hint=(
             "Which operation must come first, the mean or the change of format?",
@@ -202,11 +168,6 @@ EXERCISES = [
                 _mean_narrowed,
                 "`mu_B` is right, but you rounded it back to bfloat16 before you measured the "
                 "distances from it.",
-            ),
-            WrongTurn(
-                "standard deviation",
-                _standard_deviation,
-                "`mu_B` is right. The second value is the standard deviation; return its square.",
             ),
         ],
     ),
