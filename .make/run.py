@@ -41,9 +41,7 @@ def test(python):
     """run the unit tests and every notebook, in parallel"""
     command = [python, "-m", "pytest", "-m", "not browser", "--ignore=tests/browser"]
     command += ["-n", str(cores()), "--dist", "loadfile", "--no-loadscope-reorder"]
-    command += ["--nbval", "--nbval-current-env", "--nbval-cell-timeout=300"]
-    command += ["--nbval-sanitize-with", "tests/nbval_sanitize.cfg"]
-    longest_first = ["notebooks", "tests/test_notebooks.py", "tests", "bnlib"]
+    longest_first = ["tests/test_notebooks.py", "tests", "bnlib"]
     hand_over([*command, *arguments(), *longest_first], quiet_environment())
 
 
@@ -56,6 +54,11 @@ def browser(python):
 def bench(python):
     """time bnlib against PyTorch on this machine"""
     hand_over([python, "tests/benchmarks/bench.py", *arguments()], quiet_environment())
+
+
+def gpu(python):
+    """prove bnlib on this machine's GPU: tests, times, notebook 09"""
+    hand_over([python, ".make/gpu.py", *arguments()])
 
 
 def notebooks(python):
@@ -108,6 +111,7 @@ TARGETS = {  # name: what it does, and the extras of pyproject.toml that it need
     "test": (test, COURSE | {"test"}),
     "browser": (browser, COURSE | {"test", "browser"}),
     "bench": (bench, COURSE | {"test"}),
+    "gpu": (gpu, COURSE | {"test"}),
     "notebooks": (notebooks, COURSE | {"test"}),
     "data": (data, set()),
     "lint": (lint, {"lint"}),

@@ -224,12 +224,15 @@ def test_find_names_what_is_not_there(folder):
 def test_run_executes_here_and_check_agrees(tmp_path, monkeypatch):
     """One kernel's start for several claims: it is the slow part."""
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
-    source = "import os, sys\nprint(sys.executable, os.getcwd(), os.environ['OMP_NUM_THREADS'])"
+    source = (
+        "import os, sys\n"
+        "print(sys.executable, os.getcwd(), os.environ['OMP_NUM_THREADS'], sep='\\n')"
+    )
     path = tmp_path / "03_a.ipynb"
     path.write_text(text_of(v4.new_markdown_cell("a"), code(source), code("_ = 1\n2 + 3")))
     assert tool.run(path) == "written"
     printed, result = (c["outputs"][0] for c in json.loads(path.read_text())["cells"][1:])
-    python, here, threads = "".join(printed["text"]).split()
+    python, here, threads = "".join(printed["text"]).splitlines()
     assert os.path.samefile(python, sys.executable)
     assert os.path.samefile(here, tmp_path)
     assert threads == "1"

@@ -49,20 +49,22 @@ def notebooks():
 
 
 def check(number, answer=None):
-    """Judge an answer to an exercise. Returns a Verdict, which a cell's last line displays; an
-    answer that is right, and part of the learner's own layer, is kept."""
+    """Judge an answer to an exercise. Returns a Verdict, which a cell's last line displays.
+
+    An answer that is right, and part of the learner's own layer, is kept (own_layer.py).
+    """
     return _ask(number, lambda exercise: _kept(exercise, exercise.check(answer), answer))
 
 
 def _kept(exercise, verdict, answer):
+    from bnlib.course.kit import own_layer  # it asks for exercises by name, here
+
+    if not verdict.passed:
+        return verdict
+    own_layer.record(exercise.id)
     name = getattr(exercise, "keeps", "")
-    if not (verdict.passed and name):
-        return verdict
-    try:
-        own_layer = importlib.import_module("bnlib.course.kit.own_layer")
-    except ModuleNotFoundError:  # until it is merged
-        return verdict
-    return exercise.verdict("right", f"{verdict.text} {own_layer.keep(name, answer)}".strip())
+    said = own_layer.keep(name, answer) if name else ""
+    return exercise.verdict("right", f"{verdict.text} {said}") if said else verdict
 
 
 def hint(number):

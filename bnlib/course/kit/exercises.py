@@ -75,7 +75,8 @@ from bnlib.course.kit.differences import (
     too_far,
 )
 from bnlib.course.kit.faults import Evidence, cause, relation, right_so_far
-from bnlib.course.kit.markup import CSS, Rich, to_html, to_plain
+from bnlib.course.kit.folded import Folded
+from bnlib.course.kit.markup import to_html
 from bnlib.course.kit.slips import detached, slips
 from bnlib.course.kit.verdicts import Verdict, one_line
 
@@ -145,21 +146,19 @@ class Exercise:
     def show_hint(self):
         """The hint, folded; several hints open one after the other."""
         hints = [self.hint] if isinstance(self.hint, str) else list(self.hint)
-        body = ""
-        for i, text in reversed(list(enumerate(hints))):
-            name = f"Hint for {self.id}" if i == 0 else "One more hint"
-            body = f"<details><summary>{name}</summary><p>{to_html(text)}</p>{body}</details>"
-        plain = "\n".join(to_plain(text) for text in hints)
-        return Rich(f"Hint for {self.id}: {plain}", f'{CSS}<div class="bn">{body}</div>')
+        labels = [f"Hint for {self.id}"] + ["One more hint"] * (len(hints) - 1)
+        parts = [
+            (label, f"<p>{to_html(text)}</p>") for label, text in zip(labels, hints, strict=True)
+        ]
+        return Folded(labels[0], parts)
 
     def show_solution(self):
         """The source that the tests run, folded."""
         code, note = self._source(), self.note
         inside = f"<pre><code>{html.escape(code)}</code></pre>" if code else ""
         inside += f"<p>{to_html(note)}</p>" if note else ""
-        body = f"<details><summary>Solution of {self.id}</summary>{inside}</details>"
-        plain = "\n".join(part for part in (code, to_plain(note)) if part)
-        return Rich(f"Solution of {self.id}:\n{plain}", f'{CSS}<div class="bn">{body}</div>')
+        name = f"Solution of {self.id}"
+        return Folded(name, [(name, inside)])
 
     def _source(self):
         return textwrap.dedent(inspect.getsource(self.solution)).strip()
@@ -766,13 +765,19 @@ class PredictionExercise(Exercise):
         return super().check(answer, rng)
 
     def settle(self, measured=None):
-        """Compare the noted guess with what was measured. Never raises."""
+        """Compare the noted guess with what was measured; folded where none was. Never raises."""
         try:
-            return self._settled(measured)
+            verdict = self._settled(measured)
         except Exception as error:
             return self.verdict(
                 "broken", f"That is our mistake, not yours: `{one_line(error)}`. Please report it."
             )
+        if verdict.status != "settled" or self.id in GUESSES:
+            return verdict
+        lead = f"{self.label} → You wrote no guess."
+        return Folded(
+            f"The answer to {self.id}", [(f"The answer to {self.id}", verdict.html)], lead
+        )
 
     def _settled(self, measured):
         truth = self.answer if measured is None else measured

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
-import anywidget
 import numpy as np
 import traitlets
 from matplotlib.artist import Artist
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from bnlib.course.kit.figures import checked_alt, small_png
+from bnlib.course.kit.figures import checked_alt, described, small_png
 from bnlib.course.kit.style import DPI, SHARPNESS
+from bnlib.course.kit.widget import Widget
 
 _HERE = Path(__file__).parent
 
@@ -76,6 +76,13 @@ class Slider:
             return round(value)
         return round(value, 10)
 
+    def all_values(self):
+        """Every value that it can stand at, in order."""
+        if self.values:
+            return self.values
+        steps = round((self.high - self.low) / self.step)
+        return tuple(self.decode(self.low + i * self.step) for i in range(steps + 1))
+
     def spec(self):
         unit = f" {self.unit}" if self.unit else ""
         if self.values:
@@ -112,6 +119,9 @@ class Choice:
     def decode(self, raw):
         return self.options[min(max(int(raw), 0), len(self.options) - 1)]
 
+    def all_values(self):
+        return self.options
+
     def spec(self):
         return {"kind": "choice", "texts": [str(option) for option in self.options]}
 
@@ -130,11 +140,14 @@ class Switch:
     def decode(self, raw):
         return bool(raw)
 
+    def all_values(self):
+        return False, True
+
     def spec(self):
         return {"kind": "switch"}
 
 
-class Explorer(anywidget.AnyWidget):
+class Explorer(Widget):
     """Base of the explorers. A subclass names four things and writes two methods:
 
     title     str, shown above and read out as the widget's name
@@ -207,14 +220,22 @@ class Explorer(anywidget.AnyWidget):
         self._raw = {**self._raw, **{n: known[n].encode(v) for n, v in values.items()}}
 
     def still(self, **values):
-        """The same picture as a Figure for show(), at the given values (else the present ones)."""
+        """The same picture as a Figure for show(), at the given values (else the present ones).
+
+        What stands for it where it cannot be seen is the explorer's alt and the state's sentence.
+        """
         known = {control.name: control for control in self.controls}
         for name, value in values.items():
             known[name].encode(value)
         fig = Figure(figsize=self.size, dpi=DPI, layout="constrained")
         art = self.draw(fig)
-        fig.state_text = self.update(art, **{**self.values, **values})
-        return fig
+        state = self.update(art, **{**self.values, **values})
+        return described(fig, f"{self.alt} {state}")
+
+    def close(self):
+        """Leave the page, and let go of the figure: its pixels are most of an explorer's memory."""
+        super().close()
+        self._live = None
 
     def _refresh(self, change):
         try:
@@ -233,14 +254,6 @@ class Explorer(anywidget.AnyWidget):
 
     def __repr__(self):
         return f"Explorer “{self.title}”: {self._text}"
-
-    def _repr_mimebundle_(self, **options):
-        bundle = super()._repr_mimebundle_(**options)
-        if bundle is None:
-            return {"text/plain": repr(self)}
-        data = bundle[0] if isinstance(bundle, tuple) else bundle
-        data["text/plain"] = repr(self)  # whole: ipywidgets cuts it
-        return bundle
 
 
 class _Live:

@@ -250,6 +250,8 @@ def ignored(evidence):
                 unused.append((place, f"{name}{spot}", spot))
     if not unused:
         return None
+    if all(spot for *_, spot in unused) and missing_term(evidence):
+        return None  # a cache may say a thing twice; a lost term says more
     if len(unused) == counted:
         return f"{_after_what_is_right(evidence)}{what} is the same whatever comes in."
     names = [f"`{name}`" for _, name, _ in unused]

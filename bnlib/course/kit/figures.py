@@ -8,44 +8,78 @@ import sys
 import numpy as np
 from PIL import Image
 
-from bnlib.course.kit.markup import Rich, to_html
-from bnlib.course.kit.style import DPI, SHARPNESS
+from bnlib.course.kit.markup import to_html, to_plain
+from bnlib.course.kit.style import CARD, DPI, SHARPNESS
+from bnlib.course.kit.words import spoken
 
 SHORTEST_ALT = 20  # characters: "a plot" describes nothing
 
 
-def show(figure, alt, caption=None, *, width=None):
-    """Display a figure with its alternative text.
+def described(thing, text):
+    """Record what a picture shows, for who cannot see it; show() reads it. Returns the thing.
+
+    thing  Figure, Axes or array of Axes. What an Axes shows is joined with the other Axes of its
+           figure, unless the Figure (or the array, which is all of it) has a text of its own.
+    text   str: what is drawn, its numbers computed from what is drawn
+    """
+    from matplotlib.axes import Axes
+
+    text = " ".join(text.split())
+    if text[:3].isalpha():  # a word, not a symbol
+        text = text[0].upper() + text[1:]
+    (thing if isinstance(thing, Axes) else figure_of(thing)).bn_alt = text
+    return thing
+
+
+def description(figure):
+    """What described() recorded for a figure, its title first; "" where there is nothing."""
+    fig = figure_of(figure)
+    texts = [text for ax in fig.axes if (text := getattr(ax, "bn_alt", ""))]
+    text = getattr(fig, "bn_alt", "") or " ".join(texts)
+    title = fig.get_suptitle() or (fig.axes[0].get_title(loc="left") if len(texts) == 1 else "")
+    return f"“{spoken(title)}”. {text}" if title and text else text
+
+
+def show(figure, alt=None, caption=None, *, width=None):
+    """Display a figure with the text that stands for it where it cannot be seen.
 
     figure   matplotlib Figure or Axes, or an array of Axes
-    alt      str, at least a sentence: what a person who cannot see the picture needs to know
+    alt      str, at least a sentence: what a person who cannot see the picture needs to know;
+             the course's own plots bring theirs
     caption  str or None, shown below; `code`, *stress* and $formulas$ are set
     width    displayed width in CSS pixels; by default the figure's own
 
-    Returns None; the picture goes to the cell's output (HTML, and the alt text as plain text).
-    Raises TypeError when figure is no figure, ValueError when alt is missing or too short.
+    Returns None. The cell gets two outputs: the picture as PNG, which every viewer of notebooks
+    shows, and below it the caption and the text, which JupyterLab does not read out from a PNG.
+    Raises TypeError when figure is no figure, ValueError when there is no text or too short a one.
     """
     from IPython.display import display
 
-    display(picture(figure, alt, caption, width=width))
+    for data, metadata in picture(figure, alt, caption, width=width):
+        display(data, metadata=metadata, raw=True)
 
 
-def picture(figure, alt, caption=None, *, width=None):
-    """What show displays, as an object. Arguments and errors as in show."""
+def picture(figure, alt=None, caption=None, *, width=None):
+    """What show displays: two pairs (data by MIME type, metadata). Arguments and errors as there.
+
+    Both plain texts begin with "Figure: ", by which tests/nbval_sanitize.cfg knows them.
+    """
     fig = figure_of(figure)
-    alt = checked_alt(alt)
-    png = png_bytes(fig)
+    alt = checked_alt(description(fig) if alt is None else alt)
+    png = png_bytes(fig, framed=True)
     _close_pyplot(fig)
     width = round(width or fig.get_figwidth() * DPI)
-    below = f"<figcaption>{to_html(caption)}</figcaption>" if caption else ""
-    source = base64.b64encode(png).decode()
-    return Rich(
-        alt if not caption else f"{alt}\n{caption}",
-        '<figure style="margin:.4em 0">'
-        f'<img alt="{html.escape(alt)}" width="{width}" '
-        'style="max-width:100%;height:auto;background:#fff" '
-        f'src="data:image/png;base64,{source}">{below}</figure>',
-    )
+    below = f"<p>{to_html(caption)}</p>" if caption else ""
+    below += "<details><summary>What this figure shows</summary>"
+    below += f"<p>{html.escape(alt, quote=False)}</p></details>"
+    plain = f"Figure: {to_plain(caption)}" if caption else "Figure: its text stands above."
+    return [
+        (
+            {"image/png": base64.b64encode(png).decode(), "text/plain": f"Figure: {alt}"},
+            {"image/png": {"alt": alt, "width": width}},
+        ),
+        ({"text/html": below, "text/plain": plain}, {}),
+    ]
 
 
 def checked_alt(alt):
@@ -53,6 +87,8 @@ def checked_alt(alt):
     if not isinstance(alt, str):
         raise ValueError(f"alt is {alt!r}; it must be a sentence that stands for the picture")
     alt = " ".join(alt.split())
+    if not alt:
+        raise ValueError("alt is empty, and this figure brings no text: write what it shows")
     if len(alt) < SHORTEST_ALT or " " not in alt:
         raise ValueError(
             f"alt is {alt!r}, {len(alt)} characters; write what a person who cannot see the "
@@ -74,8 +110,11 @@ def figure_of(thing):
     raise TypeError("figure must be a matplotlib Figure or Axes, such as a plots function returns")
 
 
-def png_bytes(fig, sharpness=SHARPNESS):
-    """The figure as PNG, sharpness × DPI pixels an inch, its bytes a function of its pixels."""
+def png_bytes(fig, sharpness=SHARPNESS, framed=False):
+    """The figure as PNG, sharpness × DPI pixels an inch, its bytes a function of its pixels.
+
+    framed  draws a line around it, one CSS pixel wide: on a dark page a figure is a white card
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     canvas, dpi = FigureCanvasAgg(fig), fig.dpi
@@ -85,6 +124,13 @@ def png_bytes(fig, sharpness=SHARPNESS):
         pixels = np.array(canvas.buffer_rgba())
     finally:
         fig.dpi = dpi
+    if framed:
+        pixels = np.pad(
+            pixels[sharpness:-sharpness, sharpness:-sharpness],
+            ((sharpness, sharpness), (sharpness, sharpness), (0, 0)),
+            constant_values=int(CARD[1:3], 16),  # a grey: red, green and blue alike
+        )
+        pixels[..., 3] = 255
     return small_png(pixels)
 
 
@@ -94,7 +140,7 @@ def small_png(pixels):
     flat = Image.new("RGB", image.size, "white")
     flat.paste(image, mask=image.getchannel("A"))
     exact = np.asarray(flat, np.int16)
-    for colors, worst in ((64, 16), (256, 24)):
+    for colors, worst in ((32, 16), (64, 20), (256, 24)):
         few = flat.quantize(colors, Image.Quantize.MEDIANCUT, kmeans=2, dither=Image.Dither.NONE)
         error = np.abs(exact - np.asarray(few.convert("RGB"), np.int16))
         if error.mean() < 0.3 and np.quantile(error, 0.999) <= worst:  # of 255

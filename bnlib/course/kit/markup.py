@@ -6,26 +6,18 @@ Formulas stay $…$: JupyterLab and our pages typeset them inside HTML outputs.
 import html
 import re
 
-# JupyterLab's theme variables where there are any (light and dark), else what the page has.
+# JupyterLab's theme variables where there are any (light and dark); elsewhere dark on white, both
+# from us: a page that sets one of the two itself must not make our text unreadable. The border's
+# colours stand out 3 to 1 from white and from both greys of JupyterLab's dark theme.
 CSS = (
     "<style>"
-    ".bn{color:var(--jp-content-font-color1,inherit);font-size:1em;line-height:1.5;"
-    "max-width:52em;margin:.3em 0;padding:.45em .9em;border-left:.35em solid #767676;"
-    "background:var(--jp-layout-color2,rgba(127,127,127,.1));border-radius:3px}"
+    ".bn{color:var(--jp-content-font-color1,#1a1a1a);font-size:1em;line-height:1.5;"
+    "max-width:52em;margin:.3em 0;padding:.45em .9em;border:1px solid #767676;"
+    "border-left:.35em solid #767676;background:var(--jp-layout-color0,#fff);border-radius:3px}"
     ".bn.bn p{margin:.3em 0}"
-    ".bn.bn pre{margin:.5em 0;padding:.6em .8em;overflow-x:auto;"
-    "background:var(--jp-layout-color0,rgba(127,127,127,.08));"
-    "color:var(--jp-content-font-color1,inherit);"
-    "border:1px solid var(--jp-border-color2,rgba(127,127,127,.4))}"
-    ".bn summary{cursor:pointer}"
     ".bn-right{border-left-color:#009E73}"
     ".bn-notyet{border-left-color:#D55E00}"
     ".bn-noted{border-left-color:#0072B2}"
-    ".bn-quiz ol{margin:.2em 0;padding-left:1.6em}"
-    ".bn-quiz>ol>li{margin:.7em 0}"
-    ".bn-quiz details{margin:.15em 0}"
-    ".bn-quiz details>p{margin:.1em 0 .4em 1.5em;padding-left:.6em;"
-    "border-left:.2em solid var(--jp-border-color1,#999)}"
     "</style>"
 )
 

@@ -1,24 +1,25 @@
-"""quiz: questions whose every option answers when it is opened.
+"""quiz: questions whose every option says why it is right or wrong once it is chosen.
 
-Plain HTML disclosures: they work with the keyboard and a screen reader, in JupyterLab with or
-without a kernel, on a static page and in the slides, and typeset formulas; on paper the questions
-and options read whole, and the plain text ends with the key.
+The feedback comes from the kernel, so that no stored notebook tells the key. Options stand in an
+order drawn from the question's own words: the same everywhere, and no letter is the likely one.
 """
 
+import hashlib
 import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bnlib.course.kit.markup import CSS, Rich, to_html, to_plain
+from bnlib.course.kit.asked import Asked, browser_code
+from bnlib.course.kit.markup import Rich, to_html, to_plain
 
 
 @dataclass(frozen=True)
 class Question:
     """One question with exactly one right option.
 
-    text      str, with the marks of bnlib.course.markup
-    options   dict option -> feedback, one sentence each, shown when that option is opened
-    correct   the place of the right option, from 0
+    text      str, with the marks of bnlib.course.kit.markup
+    options   dict option -> feedback, one sentence each, shown when that option is chosen
+    correct   the place of the right option in this dict, from 0
     """
 
     text: str
@@ -34,6 +35,34 @@ class Question:
             if not str(feedback).strip():
                 raise ValueError(f"option {option!r} of {self.text!r} has no feedback")
 
+    def shuffled(self):
+        """[(option, feedback, is it right)] in the order in which they are shown."""
+        right = list(self.options)[self.correct]
+        rows = [(option, said, option == right) for option, said in self.options.items()]
+        return sorted(
+            rows, key=lambda row: hashlib.sha256(f"{self.text}{row[0]}".encode()).digest()
+        )
+
+
+class Quiz(Asked):
+    """Several questions as one displayed object. questions  a sequence of Question"""
+
+    _esm = browser_code("quiz.js")
+
+    def __init__(self, questions: Sequence[Question]):
+        plain, groups, told = [], [], []
+        for number, question in enumerate(questions, 1):
+            rows = question.shuffled()
+            plain.append(f"{number}. {to_plain(question.text)}")
+            plain += [f"   {'abcdefgh'[i]}) {to_plain(row[0])}" for i, row in enumerate(rows)]
+            groups.append((to_html(question.text), [to_html(option) for option, *_ in rows]))
+            told.append([
+                f"<strong>{'✓ Right.' if right else '✗ No.'}</strong> {to_html(feedback)}"
+                for _, feedback, right in rows
+            ])  # fmt: skip
+        lead = "<strong>Quiz.</strong> Press a letter: you read why it is right or not."
+        super().__init__(lead, groups, told, "\n".join(plain))
+
 
 def quiz(notebook):
     """The quiz of a notebook, such as "03": questions, options, and feedback for each option.
@@ -42,34 +71,7 @@ def quiz(notebook):
     """
     try:
         module = importlib.import_module(f"bnlib.course.nb{int(notebook):02d}.exercises")
-        return render(module.QUIZ, f"{int(notebook):02d}")
+        return Quiz(module.QUIZ)
     except (ModuleNotFoundError, AttributeError, TypeError, ValueError):
         text = f"There is no quiz for notebook {notebook!r}."
         return Rich(text, f"<p>{to_html(text)}</p>")
-
-
-def render(questions: Sequence[Question], notebook):
-    """Several questions as one displayed object."""
-    plain, items, key = [], [], []
-    for number, question in enumerate(questions, 1):
-        plain.append(f"{number}. {to_plain(question.text)}")
-        options = ""
-        for i, (option, feedback) in enumerate(question.options.items()):
-            letter = chr(ord("a") + i)
-            right = i == question.correct
-            sign, css = ("✓ Right.", "bn-yes") if right else ("✗ No.", "bn-no")
-            if right:
-                key.append(f"{number} {letter}")
-            plain.append(f"   {letter}) {to_plain(option)}")
-            options += (
-                f'<details name="quiz-{notebook}-{number}"><summary>{letter}) {to_html(option)}'
-                f'</summary><p class="{css}"><strong>{sign}</strong> {to_html(feedback)}</p>'
-                "</details>"
-            )
-        items.append(f"<li><p>{to_html(question.text)}</p>{options}</li>")
-    plain.append(f"Key: {', '.join(key)}")
-    return Rich(
-        "\n".join(plain),
-        f'{CSS}<div class="bn bn-quiz"><p><strong>Quiz.</strong> Open the answer you would give; '
-        f"it tells you why it is right or wrong.</p><ol>{''.join(items)}</ol></div>",
-    )

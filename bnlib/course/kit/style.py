@@ -21,12 +21,28 @@ COLORS = {
 LINESTYLES = ["-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)), (0, (9, 2)), "-", "-"]
 MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
 HATCHES = ["", "///", "\\\\\\", "...", "xx", "--", "++"]
+CARD = "#767676"  # the line around every picture: 3 to 1 and more against white and dark pages
+
+# The nets that the course compares look alike in every picture: plot(x, y, **NETS["with BN"]).
+NETS = {
+    "without BN": {"color": COLORS["vermillion"], "linestyle": "-", "marker": "o"},
+    "with BN": {"color": COLORS["blue"], "linestyle": (0, (5, 1.5)), "marker": "s"},
+}
+_AFTER = {"color": COLORS["green"], "linestyle": (0, (1, 1.2)), "marker": "^"}
+_KNOWN = {  # the names that a net goes by in a legend
+    **NETS,
+    "no BN": NETS["without BN"],
+    "before": NETS["with BN"],
+    "after": _AFTER,  # BN after the activation
+}
 
 RC = {
     "figure.figsize": (8.0, 4.5),
     "figure.dpi": DPI,
     "figure.facecolor": "white",
     "figure.constrained_layout.use": True,
+    "figure.constrained_layout.h_pad": 0.08,  # room between the drawing and the line around it
+    "figure.constrained_layout.w_pad": 0.08,
     "savefig.dpi": DPI * SHARPNESS,
     "savefig.facecolor": "white",
     "font.family": ["DejaVu Sans"],  # ships with matplotlib: the same letters on every machine
@@ -61,6 +77,16 @@ RC = {
     "axes.formatter.useoffset": False,
     "svg.hashsalt": "bnlib",
 }
+
+
+def look(label, i=0):
+    """How a curve is drawn: a net by its name, others by their place i in the legend.
+
+    Returns a dict of color, linestyle and marker.
+    """
+    place = i % len(MARKERS)
+    color, line, marker = list(COLORS.values())[place], LINESTYLES[place], MARKERS[place]
+    return _KNOWN.get(label, {"color": color, "linestyle": line, "marker": marker})
 
 
 def use_course_style():

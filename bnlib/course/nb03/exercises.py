@@ -8,6 +8,7 @@ from bnlib.course.kit.exercises import (
     ValueExercise,
     WrongTurn,
 )
+from bnlib.course.kit.layer import normalize
 from bnlib.course.kit.properties import (
     normalized,
     order_changes_nothing,
@@ -16,7 +17,7 @@ from bnlib.course.kit.properties import (
 )
 from bnlib.course.kit.quiz import Question
 
-# ── 3.2 ─────────────────────────────────────────────────────────────────────────────────────────
+# ── 3.3 ─────────────────────────────────────────────────────────────────────────────────────────
 
 
 def image_statistics(x):
@@ -34,13 +35,7 @@ def _images(rng):
     return ((rng.normal(size=(N, 4, 3, 5)) + of_image) * scale + centre,)
 
 
-# ── 3.3 ─────────────────────────────────────────────────────────────────────────────────────────
-
-
-def normalize(x, eps):
-    mu_B = x.mean(axis=0)
-    var_B = ((x - mu_B) ** 2).mean(axis=0)
-    return (x - mu_B) / np.sqrt(var_B + eps)
+# ── 3.2 ─────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _rows_and_eps(rng):
@@ -93,6 +88,13 @@ def lone_pixel():
     return np.sqrt(60 - 1)
 
 
+# ── 3.6 ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def cause_of_the_spread():
+    return 2
+
+
 EXERCISES = [
     PredictionExercise(
         id="3.1",
@@ -123,7 +125,7 @@ EXERCISES = [
         "percent.",
     ),
     FunctionExercise(
-        id="3.2",
+        id="3.3",
         title="The statistics of images",
         solution=image_statistics,
         inputs=_images,
@@ -164,8 +166,9 @@ EXERCISES = [
         ],
     ),
     FunctionExercise(
-        id="3.3",
+        id="3.2",
         title="Normalize a batch",
+        keeps="normalize",
         solution=normalize,
         inputs=_rows_and_eps,
         statistics_axis=0,
@@ -256,6 +259,40 @@ EXERCISES = [
             ),
         ],
     ),
+    ValueExercise(
+        id="3.6",
+        title="Find the fault",
+        solution=cause_of_the_spread,
+        rtol=0,
+        hint=(
+            "`labels[rows_drawn[0]]` shows which digits are in the first of their batches.",
+            "The law says: $m$ *independent* values. What do sixty fours have in common?",
+        ),
+        praise="Sixty values that resemble each other tell less than sixty strangers.",
+        note="Their file was sorted by label, and a batch is sixty neighbours in it: nearly always "
+        "sixty times the same digit. Such values share what that digit shares, and the mean of "
+        "the batch keeps it.",
+        wrong_turns=[
+            WrongTurn(
+                "overlap",
+                1.0,
+                "Batches may overlap: each single batch can still be a fair sample. What is inside "
+                "*one* of theirs?",
+            ),
+            WrongTurn(
+                "float32",
+                3.0,
+                "Rounding is far too small for that: these values are near 1, and nothing large is "
+                "subtracted.",
+            ),
+            WrongTurn(
+                "m − 1",
+                4.0,
+                "That would change a variance by one part in sixty. Their spread is off by a "
+                "factor of three.",
+            ),
+        ],
+    ),
 ]
 
 QUIZ = [
@@ -281,7 +318,7 @@ QUIZ = [
     Question(
         "In the paper and in PyTorch, which variance divides the batch, and which is kept?",
         {
-            "biased, biased": "Keras and Flax do that; kept for later, it is too small by "
+            "biased, biased": "Keras 3 and Flax do that; kept for later, it is too small by "
             "$(m-1)/m$ on average.",
             "unbiased, unbiased": "Then the batch would not leave with variance 1.",
             "biased now, unbiased kept": "So that this batch has variance 1, and the estimate is "
