@@ -31,10 +31,10 @@ How to write an exercise
    begins: `yield "the running mean after one batch", layer.running_mean`. Arrays are copied
    as they pass. An answer that needs building without being a class: `call`.
 8. `keeps="batch_norm"` keeps a passed answer as the learner's own layer (own_layer.py).
-9. In tests/test_course_faults.py, add to PLANTED the mistakes that you expect, each with words of
-   its verdict, and to VARIANTS the right answers written otherwise (loops, einsum). That the
-   solution, float32, lists, tensors, stacked results, its pasted text, a stub and junk
-   get the right verdict is tested for every exercise by itself.
+9. `variants=(with_loops, with_einsum)` are right answers written otherwise; each wrong turn is a
+   mistake that must get its sentence. Both are tested for every exercise by themselves, and so is
+   that the solution, its pasted text, float32, lists, tensors and stacked results pass, and that
+   no stub, junk or slip does (tests/test_course_rooms.py, tests/test_course_exercises.py).
 
 An answer is judged to the precision in which it was computed, and the verdict says so when that is
 not float64's. No verdict prints the expected array, and a ValueExercise's tells no value of it.
@@ -189,6 +189,7 @@ class FunctionExercise(Exercise):
     also       further tests, each a function (answer, rng) -> None, or a sentence that names the
                fault; run once the results agree
     keeps      name under which a passed answer is kept as part of the learner's own layer
+    variants   right answers written otherwise (loops, einsum, another order), for the tests
     """
 
     solution: Callable
@@ -207,6 +208,7 @@ class FunctionExercise(Exercise):
     call: Callable | None = None
     also: Sequence[Callable] = ()
     keeps: str = ""
+    variants: Sequence[Callable] = ()
 
     stub = "Replace `...` by your code and run this cell again."
 

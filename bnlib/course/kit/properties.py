@@ -103,11 +103,10 @@ def each_example_alone(x="x", of=None):
 
     def test(run, inputs, words):
         together, alone = run(of, **inputs), run(of, **{**inputs, x: inputs[x][:1]})
-        if together is None or alone is None or not together.ndim:
+        if together is None or alone is None or not (together.ndim and alone.ndim):
             return None
-        return _differs(
-            together[:1], alone, "giving the first example alone, without the others,", words
-        )
+        change = "giving the first example alone, without the others,"
+        return _differs(together[0], alone[0], change, words)
 
     return Property("each example alone", test)
 
@@ -180,7 +179,7 @@ def _differs(before, after, change, words):
         return None
     at = np.unravel_index(gap.argmax(), gap.shape)
     old, new = apart(before[at], after[at], scale)
-    where = f" ({spot(at, gap.shape, words)})" if at else ""
+    where = f" ({spot(at, gap.shape, words)})" if gap.size > 1 else ""
     return f"{change} changes your result from {old} to {new}{where}; it should change nothing."
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from bnlib.course import nb08
 from bnlib.course.kit.exercises import (
     FunctionExercise,
     PredictionExercise,
@@ -10,7 +11,6 @@ from bnlib.course.kit.exercises import (
 )
 from bnlib.course.kit.quiz import Question
 from bnlib.course.kit.runs import stored_runs
-from bnlib.course.nb08.measures import steps_to
 
 # ── 8.3 ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -108,7 +108,7 @@ def _rate_of(chooser):
 
 def doubtful_point():
     runs = stored_runs()
-    steps = steps_to(0.85, runs["larger_accuracy"], runs["curves_steps"])
+    steps = nb08.steps_to(0.85, runs["larger_accuracy"], runs["curves_steps"])
     arrived = np.isfinite(steps).sum(axis=2)  # (2 nets, rates): how many of the three seeds
     ((net, rate),) = np.argwhere((arrived > 0) & (arrived < 3))
     return runs["curves_rates"][rate], arrived[net, rate]
