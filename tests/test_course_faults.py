@@ -376,7 +376,8 @@ VARIANTS = {
 
 
 @pytest.mark.parametrize(
-    ("key", "answer"), [(k, f) for k, many in VARIANTS.items() for f in many], ids=str
+    ("key", "answer"),
+    [pytest.param(k, f, id=f"{k}-{i}") for k, many in VARIANTS.items() for i, f in enumerate(many)],
 )
 def test_answer_written_otherwise_passes(key, answer):
     for seed in range(3):
@@ -1000,7 +1001,7 @@ def test_class_that_is_a_stub_is_not_attempted():
     assert says(LAYER, NothingYet).status == "not attempted"
 
 
-@pytest.mark.parametrize("answer", [BatchNorm(3), 3, dots, "x", dict, None], ids=repr)
+@pytest.mark.parametrize("answer", [BatchNorm(3), 3, dots, "x", dict, None], ids=range(6))
 def test_what_is_no_such_class_gets_a_kind_verdict(answer):
     assert says(LAYER, answer).status in ("not yet", "not attempted")
 
