@@ -872,7 +872,7 @@ SPOILED = [  # (check, part of its complaint, what spoils the notebook, argument
     (check_was_run_in_order, "7", cell, 5, {"execution_count": 7}),
     (check_has_no_stored_error, "ValueError", error, 5),
     (check_has_no_stderr, "stderr", stream, 5, "UserWarning", "stderr"),
-    (check_is_normalised, "cell 5 differs", cell, 5, {"id": "other"}),
+    (check_is_normalised, "cell 5 differs", cell, 5, {"id": "two words"}),
     (check_is_normalised, "cell 5 differs", cell, 5, {"metadata": {"trusted": True}}),
     (check_is_normalised, "metadata differ", metadata, {"kernelspec": {"name": "mine"}}),
     (check_is_small, "bytes", stream, 5, "x" * LARGEST),

@@ -222,8 +222,9 @@ class LabPage:
             self.problems.append(f"a request leaves this machine: {url[:200]}")
 
     def open(self, name):
-        """Open a notebook of the served folder and wait until its kernel is there."""
-        self.page.goto(f"{self.address}/doc/tree/{name}")
+        """Open a notebook of the served folder (or an address); wait until its kernel is there."""
+        address = name if "://" in name else f"{self.address}/doc/tree/{name}"
+        self.page.goto(address)
         ready = "() => window.jupyterapp?.shell?.currentWidget?.context?.isReady"
         self.page.wait_for_function(ready, timeout=60_000)
         self._ask(OPEN)
@@ -353,9 +354,15 @@ class LabPage:
 
 
 @pytest.fixture(scope="session")
-def new_page(server, context):
+def page_on(context):
+    """A function that opens a fresh page on the server at an address; who calls it closes it."""
+    return lambda address: LabPage(context.new_page(), address)
+
+
+@pytest.fixture(scope="session")
+def new_page(server, page_on):
     """A function that opens a fresh page on the server; who calls it closes it."""
-    return lambda: LabPage(context.new_page(), server)
+    return lambda: page_on(server)
 
 
 @pytest.fixture

@@ -32,12 +32,13 @@ IN_PLACE = (
 
 def is_stub(answer):
     """Is this an untouched stub: nothing but a docstring, `...`, `pass`, a `return` of nothing, or
-    `raise NotImplementedError`? A class is one when all its methods are."""
+    `raise NotImplementedError`? A class is one when its forward is, or else all its methods."""
     if isinstance(answer, type):
-        classes = [c for c in answer.__mro__ if c.__module__ == answer.__module__]
-        own = [getattr(v, "__func__", v) for c in classes for v in vars(c).values()]
-        own = [v for v in own if inspect.isfunction(v)]
-        return all(map(is_stub, own)) and answer.__module__ != "builtins"
+        classes = [c for c in answer.__mro__ if c.__module__ == answer.__module__][::-1]
+        own = {n: getattr(v, "__func__", v) for c in classes for n, v in vars(c).items()}
+        own = {n: v for n, v in own.items() if inspect.isfunction(v)}  # static ones, too
+        asked = [own["forward"]] if "forward" in own else own.values()
+        return all(map(is_stub, asked)) and answer.__module__ != "builtins"
     try:
         with warnings.catch_warnings(action="ignore"):  # of what stands in the learner's cell
             tree = ast.parse(textwrap.dedent(inspect.getsource(answer))).body[0]

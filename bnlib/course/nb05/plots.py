@@ -45,8 +45,11 @@ def plot_data_flow(models, *, size=(11.0, 5.6), title=None):
             if missing:
                 axes[2 * place + 2].set(xlim=(0, 1), ylim=(0, 1))
                 axes[2 * place + 2].set_axis_off()
-                axes[2 * place + 2].plot([-0.2, 1.2], [0.5, 0.5], color="#555555", linewidth=1.8,
-                                         linestyle="-", clip_on=False)  # fmt: skip
+                [line] = axes[2 * place + 2].plot(
+                    [-0.35, 1.35], [0.5, 0.5], color="#555555", linewidth=1.8, linestyle="-",
+                    clip_on=False,
+                )  # fmt: skip
+                line.set_in_layout(False)  # it reaches into its neighbours, and may
             else:
                 _small_histogram(axes[2 * place + 2], values, kind, "")
     if title:
