@@ -715,6 +715,13 @@ def test_dots_left_behind_do_not_hide_a_bug():
     assert "stopped with `AttributeError" in says(CLASSIC["normalize"], answer).text
 
 
+def test_error_that_speaks_of_an_ellipsis_is_no_stub():
+    def answer(x, eps):
+        return np.einsum("...c,...c->c", x, x)
+
+    assert "stopped with `ValueError" in says(CLASSIC["normalize"], answer).text
+
+
 def test_missing_return_is_told_where_dots_are_an_index():
     def answer(x, eps):
         x[..., 0] - x.mean()

@@ -175,7 +175,7 @@ class FunctionExercise(Exercise):
     inputs     function rng -> tuple of arguments; gamma ≠ 1, beta ≠ 0, N ≥ 4, no two sizes equal
     returns    names of the returned values, when the solution returns a tuple of several
     steps      names in `returns`, or keys of a returned dict, in the order in which to compare;
-               all of them where not given
+               what is not named comes last
     properties what a right result keeps (properties.py), tried before numbers are compared
     terms      function (*inputs) -> [Term …] whose sum the result is (faults.py); of the part
                `terms_of` where there are several
@@ -229,7 +229,7 @@ class FunctionExercise(Exercise):
             try:
                 results.append(self._run(answer, given, copied=True, prints=not results))
             except (Exception, SystemExit) as error:
-                if is_stub(answer) or "ellipsis" in str(error):
+                if is_stub(answer) or "'ellipsis'" in str(error):
                     return self.not_attempted()  # a stub that says so, or one half filled in
                 return self.verdict("not yet", self._stopped(error, inputs))
             if not same(given, inputs, 0, 0):
@@ -299,17 +299,15 @@ class FunctionExercise(Exercise):
             if not isinstance(want, dict):
                 found.append((name, got))
                 continue
-            keys = self.steps or tuple(want)
             what = f"`{name}`" if name else "Your result"
             if not isinstance(got, dict):
-                return f"{what} is {describe(got)}; a dict with {_quoted(keys)} is expected."
-            missing = [key for key in want if key in keys and key not in got]
+                return f"{what} is {describe(got)}; a dict with {_quoted(want)} is expected."
+            missing = [key for key in want if key not in got]
             if missing:
                 return f"{what} has no {_quoted(missing[:1])}; its keys are {_quoted(got)}."
             found += [(key, got[key]) for key in want]
-        if self.steps:
-            found = dict(found)
-            return [(name, found[name]) for name in self.steps]
+        order = {name: place for place, name in enumerate(self.steps)}
+        found.sort(key=lambda part: order.get(part[0], len(order)))
         return found
 
     # ── what is wrong with it ──
@@ -621,7 +619,7 @@ class TestExercise(Exercise):
             return self.not_attempted()
         for what, layer in self.right.items():
             said, error = self._says(answer, layer)
-            if error is not None and "ellipsis" in str(error):
+            if error is not None and "'ellipsis'" in str(error):
                 return self.not_attempted()
             if said == "stopped":
                 return self.verdict(
@@ -724,7 +722,7 @@ class ValueExercise(Exercise):
             with quiet():
                 value = function()
         except (Exception, SystemExit) as error:
-            if is_stub(function) or "ellipsis" in str(error):
+            if is_stub(function) or "'ellipsis'" in str(error):
                 return None, self.not_attempted()
             return None, self.verdict(
                 "not yet",
