@@ -20,8 +20,8 @@ How to write an exercise
    wrong broadcast cannot pass. Draw N, too, where the answer might have a size written into it.
    Inputs that are rows at times and images at times are both tried in each check.
 4. Several results: `returns=("mu_B", "var_B")`. A dict, or a result and a cache: `steps=("c", "s",
-   "x_hat", "y")` names what is compared, in order; the first wrong one is named, and the verdict
-   says what before it is right. Further keys of the learner's dict are welcome.
+   "x_hat", "y")` is the order in which they are compared; the first wrong one is named, and the
+   verdict says what before it is right. The learner's dict must have your keys, and may have more.
 5. List `properties` (properties.py) that the numbers must have: they are tried first, and what
    is broken is shown on the smallest input. A gradient: also `terms`, such as
    `lambda dy, cache: backward_terms(dy, cache["x_hat"], cache["gamma"] / cache["s"])`
