@@ -457,7 +457,7 @@ PLANTED = {  # exercise: {mistake: (answer, words of the verdict)}
         "max": (normalize_with(root=lambda v, eps: np.sqrt(np.maximum(v, eps))),
                 "the larger of the variance and `eps`"),
         "its own eps": (normalize_with(root=lambda v, eps: np.sqrt(v + 1e-5)),
-                        "uses 1e-05 whatever `eps` is"),
+                        "You use 1e-05 whatever `eps` is"),
         "eps twice": (normalize_with(root=lambda v, eps: np.sqrt(v + 2 * eps)), "`eps` twice"),
         "eps in and out": (normalize_with(root=lambda v, eps: np.sqrt(v + eps) + eps),
                            "as well as inside"),
@@ -548,7 +548,7 @@ PLANTED = {  # exercise: {mistake: (answer, words of the verdict)}
         "biased": (lambda a, v, x, m: ((1 - m) * a + m * x.mean(0), (1 - m) * v + m * x.var(0)),
                    "`running_mean` is right. You take in the biased variance"),
         "torch's default": (lambda a, v, x, m: update_running(a, v, x, 0.1),
-                            "uses 0.1 whatever `momentum` is"),
+                            "You use 0.1 whatever `momentum` is"),
     },
     "fold": {
         "bias not scaled": (lambda w, c, g, b, mu, v, eps: (w * (s := g / np.sqrt(v + eps)),
@@ -589,6 +589,37 @@ def test_solution_without_source_has_no_slips():
 def test_word_of_the_solution_alone_is_called_so():
     text = [slip.says for slip in slips(CLASSIC["combine"].solution)]
     assert "What the solution calls `between` is not added." in text
+
+
+def rows_first(x, eps):
+    rows = x if x.ndim == 2 else x.transpose(0, 2, 3, 1).reshape(-1, x.shape[1])
+    y = normalize(rows, eps)
+    if x.ndim == 4:
+        N, C, H, W = x.shape
+        y = y.reshape(N, H, W, C).transpose(0, 3, 1, 2)
+    return y
+
+
+def reshape_only(x, eps):
+    return normalize(x.reshape(-1, x.shape[1]), eps).reshape(x.shape)
+
+
+ROWS_OR_IMAGES = exercise(
+    rows_first,
+    lambda rng: (drawn(rng, 4) if rng.random() < 0.5 else drawn(rng, 4, 3, 5), some_eps(rng)),
+)
+
+
+def test_rows_and_images_are_both_tried():
+    assert says(ROWS_OR_IMAGES, rows_first).passed
+    for seed in range(40):
+        assert not says(ROWS_OR_IMAGES, lambda x, eps: normalize(x, eps), seed).passed
+
+
+def test_answer_right_for_rows_alone_is_told_what_images_lack():
+    text = says(ROWS_OR_IMAGES, reshape_only).text
+    assert text.startswith("Your function is right for an input of shape (")
+    assert "`reshape` alone mixes the channels" in text
 
 
 # torch: what autograd sees
@@ -683,6 +714,13 @@ def test_dots_left_behind_do_not_hide_a_bug():
         return x.meen(axis=0)
 
     assert "stopped with `AttributeError" in says(CLASSIC["normalize"], answer).text
+
+
+def test_error_that_speaks_of_an_ellipsis_is_no_stub():
+    def answer(x, eps):
+        return np.einsum("...c,...c->c", x, x)
+
+    assert "stopped with `ValueError" in says(CLASSIC["normalize"], answer).text
 
 
 def test_missing_return_is_told_where_dots_are_an_index():

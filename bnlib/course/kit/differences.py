@@ -118,12 +118,20 @@ def axis_words(inputs, names=()):
     >>> axis_words([np.zeros((6, 4)), 0.1])
     {6: 'example', 4: 'feature'}
     """
-    for value in inputs:
-        shape = getattr(value, "shape", ())
+    for shape in shapes_in(inputs):
         known = names or AXES.get(len(shape), ())
         if len(shape) > 1 and len(known) == len(shape):
-            return dict(zip(map(int, shape), known, strict=True))
+            return dict(zip(shape, known, strict=True))
     return {}
+
+
+def shapes_in(inputs):
+    """The shapes of all arrays in the inputs, also in lists and dicts, as they come."""
+    for value in inputs:
+        if isinstance(value, list | tuple | dict):
+            yield from shapes_in(value.values() if isinstance(value, dict) else value)
+        elif getattr(value, "shape", ()):
+            yield tuple(map(int, value.shape))
 
 
 def spot(place, shape, words):

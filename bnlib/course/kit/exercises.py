@@ -18,9 +18,10 @@ How to write an exercise
 3. Write `inputs(rng)`: fresh arguments, γ ≠ 1 with both signs, β ≠ 0, ε from 0.05 up, N ≥ 4. No two
    sizes of an array are equal, and none is 1: a size then says which axis it is, and a
    wrong broadcast cannot pass. Draw N, too, where the answer might have a size written into it.
+   Inputs that are rows at times and images at times are both tried in each check.
 4. Several results: `returns=("mu_B", "var_B")`. A dict, or a result and a cache: `steps=("c", "s",
-   "x_hat", "y")` names what is compared, in order; the first wrong one is named, and the verdict
-   says what before it is right. Further keys of the learner's dict are welcome.
+   "x_hat", "y")` is the order in which they are compared; the first wrong one is named, and the
+   verdict says what before it is right. The learner's dict must have your keys, and may have more.
 5. List `properties` (properties.py) that the numbers must have: they are tried first, and what
    is broken is shown on the smallest input. A gradient: also `terms`, such as
    `lambda dy, cache: backward_terms(dy, cache["x_hat"], cache["gamma"] / cache["s"])`
@@ -46,7 +47,7 @@ import inspect
 import re
 import textwrap
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -72,15 +73,16 @@ from bnlib.course.kit.differences import (
     narrowed,
     precision,
     same,
+    shapes_in,
     too_far,
 )
-from bnlib.course.kit.faults import Evidence, cause, relation, right_so_far
+from bnlib.course.kit.faults import Evidence, cause, quoted, relation, right_so_far
 from bnlib.course.kit.folded import Folded
 from bnlib.course.kit.markup import to_html
 from bnlib.course.kit.slips import detached, slips
 from bnlib.course.kit.verdicts import Verdict, one_line
 
-TRIALS = 4  # fresh inputs per check
+TRIALS = 4  # fresh inputs per check, and one more of each kind that they missed
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,7 @@ class FunctionExercise(Exercise):
     inputs     function rng -> tuple of arguments; gamma ≠ 1, beta ≠ 0, N ≥ 4, no two sizes equal
     returns    names of the returned values, when the solution returns a tuple of several
     steps      names in `returns`, or keys of a returned dict, in the order in which to compare;
-               all of them where not given
+               what is not named comes last
     properties what a right result keeps (properties.py), tried before numbers are compared
     terms      function (*inputs) -> [Term …] whose sum the result is (faults.py); of the part
                `terms_of` where there are several
@@ -216,7 +218,7 @@ class FunctionExercise(Exercise):
         fault = refuse_uncallable(answer, self.solution)
         if fault:
             return self.verdict("not yet", fault)
-        trials = [self.inputs(rng) for _ in range(TRIALS)]
+        trials = self._trials(rng)
         expected = [self._run(self.solution, inputs) for inputs in trials]
         results = []
         for inputs in trials:
@@ -227,7 +229,7 @@ class FunctionExercise(Exercise):
             try:
                 results.append(self._run(answer, given, copied=True, prints=not results))
             except (Exception, SystemExit) as error:
-                if is_stub(answer) or "ellipsis" in str(error):
+                if is_stub(answer) or "'ellipsis'" in str(error):
                     return self.not_attempted()  # a stub that says so, or one half filled in
                 return self.verdict("not yet", self._stopped(error, inputs))
             if not same(given, inputs, 0, 0):
@@ -244,6 +246,17 @@ class FunctionExercise(Exercise):
         if fault:
             return self.verdict("not yet", fault)
         return self.verdict("right", self._praised(evidence))
+
+    def _trials(self, rng):
+        """Fresh inputs; where they are drawn as rows or as images, both."""
+        trials = [self.inputs(rng) for _ in range(TRIALS)]
+        kinds = [[len(shape) for shape in shapes_in(inputs)] for inputs in trials]
+        for inputs in (self.inputs(rng) for _ in range(3 * TRIALS)):
+            kind = [len(shape) for shape in shapes_in(inputs)]
+            if kind not in kinds:
+                trials.append(inputs)
+                kinds.append(kind)
+        return trials
 
     # ── how an answer is run and taken apart ──
 
@@ -286,17 +299,15 @@ class FunctionExercise(Exercise):
             if not isinstance(want, dict):
                 found.append((name, got))
                 continue
-            keys = self.steps or tuple(want)
             what = f"`{name}`" if name else "Your result"
             if not isinstance(got, dict):
-                return f"{what} is {describe(got)}; a dict with {_quoted(keys)} is expected."
-            missing = [key for key in want if key in keys and key not in got]
+                return f"{what} is {describe(got)}; a dict with {_quoted(want)} is expected."
+            missing = [key for key in want if key not in got]
             if missing:
                 return f"{what} has no {_quoted(missing[:1])}; its keys are {_quoted(got)}."
             found += [(key, got[key]) for key in want]
-        if self.steps:
-            found = dict(found)
-            return [(name, found[name]) for name in self.steps]
+        order = {name: place for place, name in enumerate(self.steps)}
+        found.sort(key=lambda part: order.get(part[0], len(order)))
         return found
 
     # ── what is wrong with it ──
@@ -316,11 +327,10 @@ class FunctionExercise(Exercise):
             if self._repeats(turn, evidence):
                 return turn.verdict
         broken = self._broken_property(evidence)
-        found = cause(evidence) or self._size_written_in(evidence, precisions)
+        found = cause(evidence) or self._some_shapes(evidence, precisions)
         if found or broken:
             return " ".join(part for part in (broken, found) if part)
-        first = precisions.index(None)
-        return self._difference(evidence, first)
+        return self._difference(evidence, precisions.index(None))
 
     def _precisions(self, evidence):
         """For each trial "", "float32", … as `precision` says; None where the result is wrong."""
@@ -417,18 +427,26 @@ class FunctionExercise(Exercise):
             )
         return None
 
-    def _size_written_in(self, evidence, precisions):
-        """Right for some shapes, and wrong for others?"""
-        shapes = [[getattr(v, "shape", None) for v in inputs] for inputs in evidence.trials]
-        right = [shape for shape, how in zip(shapes, precisions, strict=True) if how is not None]
-        wrong = [shape for shape, how in zip(shapes, precisions, strict=True) if how is None]
-        if not right or any(shape in right for shape in wrong):
+    def _some_shapes(self, evidence, precisions):
+        """Right for some shapes, and wrong for others? Then look at the wrong ones alone."""
+        shapes = [next(shapes_in(inputs), ()) for inputs in evidence.trials]
+        right = {shape for shape, how in zip(shapes, precisions, strict=True) if how is not None}
+        wrong = [i for i, how in enumerate(precisions) if how is None]
+        if not right or any(shapes[i] in right for i in wrong):
             return None
-        one, other = (next(s for s in shape if s) for shape in (right[0], wrong[0]))
-        return (
-            f"Your function is right for an input of shape {tuple(one)}, and wrong for "
-            f"{tuple(other)}: is a size written into it as a number?"
+        one, other = right.pop(), shapes[wrong[0]]
+        lead = f"Your function is right for an input of shape {one}, and wrong for {other}"
+        if len(one) == len(other):
+            return f"{lead}: is a size written into it as a number?"
+        alone = replace(
+            evidence,
+            known={},
+            **{
+                name: [getattr(evidence, name)[i] for i in wrong]
+                for name in ("trials", "results", "expected")
+            },
         )
+        return f"{lead}. {cause(alone) or self._difference(alone, 0)}"
 
     def _gradient_fault(self, evidence):
         """The numbers are right; does autograd see the whole way from input to result?"""
@@ -504,13 +522,12 @@ class FunctionExercise(Exercise):
         good, words = [], axis_words(inputs, self.axes)
         for (name, got), (_, want) in zip(parts, right, strict=True):
             if not same(got, want, max(self.rtol, 1e-5), max(self.atol, 1e-6)):
-                what = "your result" if not name else f"`{name}`" if name.isidentifier() else name
                 said = describe_difference(
-                    what, got, want, axis=self.statistics_axis, words=words, rtol=self.rtol,
+                    quoted(name), got, want, axis=self.statistics_axis, words=words, rtol=self.rtol,
                     has_eps="eps" in self._argument_names(),
                 )  # fmt: skip
                 return right_so_far(good) + said
-            good.append(f"`{name}`")
+            good.append(name)
         return None
 
 
@@ -602,7 +619,7 @@ class TestExercise(Exercise):
             return self.not_attempted()
         for what, layer in self.right.items():
             said, error = self._says(answer, layer)
-            if error is not None and "ellipsis" in str(error):
+            if error is not None and "'ellipsis'" in str(error):
                 return self.not_attempted()
             if said == "stopped":
                 return self.verdict(
@@ -705,7 +722,7 @@ class ValueExercise(Exercise):
             with quiet():
                 value = function()
         except (Exception, SystemExit) as error:
-            if is_stub(function) or "ellipsis" in str(error):
+            if is_stub(function) or "'ellipsis'" in str(error):
                 return None, self.not_attempted()
             return None, self.verdict(
                 "not yet",

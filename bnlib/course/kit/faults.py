@@ -11,7 +11,6 @@ cause() tries them in this order and returns the first sentence, or None.
 """
 
 import itertools
-import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,7 +19,15 @@ from typing import Any
 import numpy as np
 
 from bnlib.course.kit import slips
-from bnlib.course.kit.differences import as_array, axis_words, capital, like, same
+from bnlib.course.kit.differences import (
+    as_array,
+    axis_words,
+    capital,
+    like,
+    listed,
+    same,
+    shapes_in,
+)
 
 NEAR = 1e-4  # relative: answers computed in float32 are recognized, too
 PATIENCE = 3.0  # seconds to try slips, where a solution is slow
@@ -198,7 +205,7 @@ def steps_of(evidence, trial=0):
 def a_step_on_the_way(evidence):
     result = evidence.results[0]
     array = as_array(result)
-    if isinstance(result, tuple) or array is None or array.size < 3:
+    if isinstance(evidence.expected[0], tuple | dict) or array is None or array.size < 3:
         return None
     for name, value in steps_of(evidence).items():
         if as_array(value) is not None and alike(result, value):
@@ -236,7 +243,7 @@ def ignored(evidence):
     (what, right), (_, given) = (
         evidence.parts(r, evidence.expected[0])[at] for r in (evidence.expected[0], result)
     )
-    what = capital(f"`{what}`" if what.isidentifier() else what or "your result")
+    what = f"Your `{what}`" if what.isidentifier() else capital(quoted(what))
     unused, counted = [], 0
     for place, name in enumerate(evidence.names[: len(inputs)]):
         for spot, changed in _altered(inputs[place]):
@@ -260,7 +267,7 @@ def ignored(evidence):
         place, name = unused[0][0], names[0]
         number = _written_in(evidence, place)
         if number is not None:
-            return f"Your function uses {number:g} whatever {name} is: use the argument {name}."
+            return f"You use {number:g} whatever {name} is: use the argument {name}."
         more = " A feature that never varies would be divided by zero." if name == "`eps`" else ""
         return f"{before}{what} does not change when {name} changes: you do not use it.{more}"
     if len(names) == 1:
@@ -420,13 +427,15 @@ def factor_with_a_name(factor, evidence, trial):
     if hits(-1.0):
         return "-1"
     for name, value in named_values(evidence, trial).items():
+        if not np.all(value):
+            continue
         for shown, candidate in ((name, value), (f"1/{name}", 1 / value)):
             for sign in ("", "-"):
                 if hits(candidate if not sign else -candidate):
                     return sign + shown.replace("1/$m$", "$1/m$").replace("1/$m-1$", "$1/(m-1)$")
     sizes = {n: v for n, v in named_values(evidence, trial).items() if n.startswith(("$m", "the "))}
     for (a, x), (b, y) in itertools.permutations(sizes.items(), 2):
-        if hits(x / y):
+        if y and hits(x / y):
             return f"{a} over {b}".replace("$ over $", "/")
     return None
 
@@ -436,18 +445,18 @@ def named_values(evidence, trial):
     one number for each feature."""
     inputs = evidence.trials[trial]
     words = axis_words(inputs)
-    main = next((v for v in inputs if len(getattr(v, "shape", ())) > 1), None)
+    main = next((shape for shape in shapes_in(inputs) if len(shape) > 1), None)
     found = {}
     if main is not None:
-        m = int(np.prod([d for axis, d in enumerate(main.shape) if axis != 1]))
-        found |= {"$m$": m, "$m-1$": m - 1, "$m/(m-1)$": m / (m - 1)}
+        m = int(np.prod([d for axis, d in enumerate(main) if axis != 1]))
+        found |= {"$m$": m, "$m-1$": m - 1, "$m/(m-1)$": m / max(m - 1, 1)}
         found |= {f"the number of {word}s": size for size, word in words.items() if size != m}
     found |= {"2": 2, "10": 10, "100": 100}
     named = dict(zip(evidence.names, inputs, strict=False)) | steps_of(evidence, trial)
     if isinstance(named.get("m"), int) and "$m$" not in found:
         m = named["m"]
         found |= {"$m$": m, "$m-1$": m - 1, "$m/(m-1)$": m / (m - 1)}
-    features = main.shape[1] if main is not None else None
+    features = main[1] if main is not None else None
     for name, value in named.items():
         array = as_array(value)
         known = name in evidence.names or name in slips.LETTERS - {"m"}
@@ -498,20 +507,23 @@ def _after_what_is_right(evidence):
     for (name, got), (_, want) in zip(parts, right, strict=True):
         if not alike(got, want):
             return right_so_far(good)
-        good.append(f"`{name}`")
+        good.append(name)
     return ""
 
 
 def right_so_far(good):
-    """ "`mu` is right. ", for the steps before the first wrong one."""
-    good = [name.strip("`") for name in good]
-    good = [f"`{name}`" if re.fullmatch(r"[\w.]+", name) else name for name in good]
+    """ "`mu` is right. ", for the names of the steps before the first wrong one."""
+    good = [quoted(name) for name in good]
     if not good:
         return ""
     if len(good) > 3:
         return f"The first {len(good)} steps are right. "
-    listed = f"{good[0]} is" if len(good) == 1 else f"{', '.join(good[:-1])} and {good[-1]} are"
-    return f"{capital(listed)} right. "
+    return f"{capital(listed(good))} right. "
+
+
+def quoted(name, otherwise="your result"):
+    """A part's name in a sentence: `mu_B`, or the words of a scenario as they stand."""
+    return f"`{name}`" if name.isidentifier() else name or otherwise
 
 
 def _by_rows(evidence):
@@ -526,13 +538,18 @@ def _by_rows(evidence):
             shape = (N, C, H, W)
             cut = tuple(shape[i] for i in order)
             back = tuple(int(i) for i in np.argsort(order))
+
+            def back_again(value):
+                if getattr(value, "shape", None) != x.shape:
+                    return value
+                moved = value.permute(order) if hasattr(x, "permute") else value.transpose(order)
+                return moved.reshape(x.shape)
+
             moved = x.reshape(cut)
             moved = moved.permute(back) if hasattr(x, "permute") else moved.transpose(back)
             result = evidence.solution(moved, *rest, **more)
-            if getattr(result, "shape", None) != x.shape:
-                return result
-            out = result.permute(order) if hasattr(x, "permute") else result.transpose(order)
-            return out.reshape(x.shape)
+            return tuple(map(back_again, result)) if isinstance(result, tuple) else (
+                back_again(result))  # fmt: skip
 
         return function
 
@@ -578,9 +595,9 @@ def _relation(evidence, trial):
     good = []
     for (name, got), (_, want) in zip(mine, right, strict=True):
         if alike(got, want):
-            good.append(f"`{name}`")
+            good.append(name)
             continue
-        what = f"`{name}`" if name else "your result"
+        what = quoted(name)
         got, want = as_array(got), as_array(want)
         if got is None or want is None or got.dtype.kind == "b" or want.dtype.kind != "f":
             return None

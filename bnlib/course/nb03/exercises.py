@@ -27,6 +27,11 @@ def image_statistics(x):
     return mu_B, var_B
 
 
+def _of_rows(x):
+    rows = np.moveaxis(x, 1, -1).reshape(-1, x.shape[1])
+    return [rows.mean(axis=0), rows.var(axis=0)]
+
+
 def _images(rng):
     scale = rng.uniform(0.5, 3.0, size=(1, 4, 1, 1))
     centre = rng.uniform(-4.0, 4.0, size=(1, 4, 1, 1))
@@ -36,6 +41,17 @@ def _images(rng):
 
 
 # ── 3.2 ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _in_loops(x, eps):
+    result = [[0.0] * x.shape[1] for _ in x]
+    for j in range(x.shape[1]):
+        column = [row[j] for row in x]
+        mean = sum(column) / len(column)
+        var = sum((v - mean) ** 2 for v in column) / len(column)
+        for i, v in enumerate(column):
+            result[i][j] = (v - mean) / (var + eps) ** 0.5
+    return result
 
 
 def _rows_and_eps(rng):
@@ -128,6 +144,7 @@ EXERCISES = [
         id="3.3",
         title="The statistics of images",
         solution=image_statistics,
+        variants=(_of_rows,),
         inputs=_images,
         returns=("mu_B", "var_B"),
         hint=(
@@ -170,6 +187,7 @@ EXERCISES = [
         title="Normalize a batch",
         keeps="normalize",
         solution=normalize,
+        variants=(_in_loops, lambda x, eps: (x - x.mean(0)) * (x.var(0) + eps) ** -0.5),
         inputs=_rows_and_eps,
         statistics_axis=0,
         properties=(

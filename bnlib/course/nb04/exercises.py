@@ -57,6 +57,15 @@ def _gamma_beta(rng, C):
     return sign * rng.uniform(0.5, 2.0, C), rng.uniform(0.5, 2.0, C) * rng.permutation(sign)
 
 
+def _on_axes(x, gamma, beta, eps):
+    m, x = x.size // x.shape[1], np.moveaxis(x, 1, -1)
+    c = x - x.mean(axis=tuple(range(x.ndim - 1)))
+    rows = c.reshape(m, -1)
+    s = np.sqrt(np.einsum("mc,mc->c", rows, rows) / m + eps)
+    y = np.moveaxis(c * (gamma / s) + beta, -1, 1)
+    return y, {"c": rows, "s": s, "x_hat": rows / s, "gamma": gamma, "mine": m}
+
+
 def _rows_or_images(rng):
     N = rng.integers(6, 11)
     shape = (N, 4) if rng.random() < 0.5 else (N, 4, 3, 5)
@@ -189,6 +198,7 @@ EXERCISES = [
         title="The whole layer",
         keeps="batch_norm",
         solution=batch_norm,
+        variants=(_on_axes,),
         inputs=_rows_or_images,
         returns=("y", "cache"),
         steps=("c", "s", "x_hat", "y"),
@@ -291,6 +301,9 @@ EXERCISES = [
         title="Gradients for images",
         keeps="parameter_gradients",
         solution=parameter_gradients,
+        variants=(
+            lambda dy, x_hat: (np.einsum("nchw,nchw->c", dy, x_hat), np.einsum("nchw->c", dy)),
+        ),
         inputs=_dy_and_x_hat,
         returns=("dgamma", "dbeta"),
         hint=(

@@ -121,6 +121,14 @@ def _rows_or_images(rng):
     )[1]
 
 
+def _by_means(dy, cache):
+    rows = np.moveaxis(dy, 1, -1).reshape(-1, dy.shape[1])
+    x_hat, slope = cache["x_hat"], cache["gamma"] / cache["s"]
+    dgamma, dbeta, m = np.einsum("mc,mc->c", rows, x_hat), rows.sum(axis=0), len(rows)
+    dx = slope / m * (m * rows - dbeta - x_hat * dgamma)
+    return np.moveaxis(dx.reshape(np.moveaxis(dy, 1, -1).shape), -1, 1), dgamma, dbeta
+
+
 def _reshaped_without_transpose(dy, cache):
     if dy.ndim == 2:
         return batch_norm_backward(dy, cache)
@@ -412,6 +420,7 @@ EXERCISES = [
         title="The whole backward pass",
         keeps="batch_norm_backward",
         solution=batch_norm_backward,
+        variants=(_by_means,),
         inputs=_rows_or_images,
         returns=("dx", "dgamma", "dbeta"),
         terms=_terms,
