@@ -2,6 +2,7 @@
 
 import numpy as np
 
+import bnlib.numpy as bn
 from bnlib.course.kit.exercises import (
     FunctionExercise,
     PredictionExercise,
@@ -10,42 +11,91 @@ from bnlib.course.kit.exercises import (
 )
 from bnlib.course.kit.quiz import Question
 
-# ── 5.2 ─────────────────────────────────────────────────────────────────────────────────────────
+# ── 5.1 ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-def layer(x, weight, gamma, beta, eps):
-    h = x @ weight
-    h_hat = (h - h.mean(axis=0)) / np.sqrt(h.var(axis=0) + eps)
-    return np.maximum(gamma * h_hat + beta, 0)
+def hidden_layer(n_in, n_out, rng):
+    return [
+        bn.Linear(n_in, n_out, rng=rng, bias=False),  # the mean would take a bias out again
+        bn.BatchNorm(n_out),
+        bn.ReLU(),
+    ]
 
 
 def _layer_inputs(rng):
-    x = rng.normal(size=(rng.integers(7, 12), 5)) + rng.uniform(-2, 2, size=5)
-    gamma = rng.uniform(0.5, 2, size=3) * np.array([1, -1, 1])
-    return x, rng.normal(size=(5, 3)), gamma, rng.normal(size=3), rng.uniform(0.05, 0.2)
+    N, n_in, n_out = rng.integers(10, 14), rng.integers(6, 9), rng.integers(3, 6)
+    u = rng.normal(rng.uniform(-2, 2, n_in), 1.0, (N, n_in)).astype(np.float32)
+    weight = rng.normal(size=(n_in, n_out))
+    gamma = rng.uniform(0.5, 2.0, n_out) * np.resize([1.0, -1.0], n_out)
+    return int(n_in), int(n_out), u, weight, gamma, rng.uniform(0.2, 0.8, n_out)
 
 
-def _norm(h, eps):
-    return (h - h.mean(axis=0)) / np.sqrt(h.var(axis=0) + eps)
+def _run(hidden_layer, n_in, n_out, u, weight, gamma, beta):
+    """Build the layer, give it these parameters, and send u through."""
+    layers = hidden_layer(n_in, n_out, np.random.default_rng(0))
+    if layers is None:
+        return None
+    if isinstance(layers, bn.Layer) and not isinstance(layers, bn.Sequential):
+        raise TypeError(f"it returned one {type(layers).__name__}, not a list of layers")
+    layers = list(layers)
+    for layer in layers:
+        if not isinstance(layer, bn.Layer):
+            name = layer.__name__ if isinstance(layer, type) else type(layer).__name__
+            raise TypeError(
+                f"{name} in the list is not a layer; a layer is made by a call: {name}()"
+            )
+    given = {"weight": weight, "gamma": gamma, "beta": beta}
+    for layer in layers:
+        for name, parameter in layer.parameters().items():
+            if name in given and parameter.shape == given[name].shape:
+                parameter[...] = given[name]
+    learned = sum(p.size for layer in layers for p in layer.parameters().values())
+    return learned, bn.Sequential(*layers)(u)
 
 
-def _after(x, weight, gamma, beta, eps):
-    return gamma * _norm(np.maximum(x @ weight, 0), eps) + beta
+def _draws_from_rng(hidden_layer, rng):
+    first, again, other = (
+        np.concatenate(
+            [
+                parameter.ravel()
+                for layer in hidden_layer(6, 4, np.random.default_rng(seed))
+                for parameter in layer.parameters().values()
+            ]
+        )
+        for seed in (0, 0, 1)
+    )
+    if not np.array_equal(first, again):
+        return "Two layers from the same `rng` seed have different weights: draw from `rng` alone."
+    if np.array_equal(first, other):
+        return "The weights are the same for every `rng`: hand the one that you get to `bn.Linear`."
+    return None
 
 
-def _affine_after_relu(x, weight, gamma, beta, eps):
-    return gamma * np.maximum(_norm(x @ weight, eps), 0) + beta
+def _bias_kept(n_in, n_out, rng):
+    return [bn.Linear(n_in, n_out, rng=rng), bn.BatchNorm(n_out), bn.ReLU()]
 
 
-def _input_normalized(x, weight, gamma, beta, eps):
-    return np.maximum(gamma * (_norm(x, eps) @ weight) + beta, 0)
+def _after(n_in, n_out, rng):
+    return [bn.Linear(n_in, n_out, rng=rng, bias=False), bn.ReLU(), bn.BatchNorm(n_out)]
 
 
-def _no_affine(x, weight, gamma, beta, eps):
-    return np.maximum(_norm(x @ weight, eps), 0)
+def _after_with_bias(n_in, n_out, rng):
+    return [bn.Linear(n_in, n_out, rng=rng), bn.ReLU(), bn.BatchNorm(n_out)]
 
 
-# ── 5.3 ─────────────────────────────────────────────────────────────────────────────────────────
+def _input_normalized(n_in, n_out, rng):
+    return [bn.BatchNorm(n_in), bn.Linear(n_in, n_out, rng=rng, bias=False), bn.ReLU()]
+
+
+def _no_batch_norm(n_in, n_out, rng):
+    return [bn.Linear(n_in, n_out, rng=rng, bias=False), bn.ReLU()]
+
+
+def _no_relu(n_in, n_out, rng):
+    return [bn.Linear(n_in, n_out, rng=rng, bias=False), bn.BatchNorm(n_out)]
+
+
+# ── 5.2 ─────────────────────────────────────────────────────────────────────────────────────────
 
 
 def parameters():
@@ -54,7 +104,21 @@ def parameters():
     return weights + gamma_and_beta
 
 
-# ── 5.4 ─────────────────────────────────────────────────────────────────────────────────────────
+# ── 5.5 ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def absorb(gamma, beta, weight, bias):
+    # (γ x̂ + β) W + b = x̂ (γ W) + (β W + b): feature d of x̂ meets row d of W
+    return gamma[:, None] * weight, beta @ weight + bias
+
+
+def _absorb_inputs(rng):
+    D, K = rng.integers(5, 8), rng.integers(3, 5)
+    gamma = rng.uniform(0.5, 2.0, D) * np.resize([1.0, -1.0], D)
+    return gamma, rng.normal(size=D), rng.normal(size=(D, K)), rng.normal(size=K)
+
+
+# ── 5.7 ─────────────────────────────────────────────────────────────────────────────────────────
 
 
 def share_passed():
@@ -64,65 +128,52 @@ def share_passed():
 
 
 EXERCISES = [
-    PredictionExercise(
-        id="5.1",
-        title="Before or after?",
-        choices=("before", "after", "about equal"),
-        hint="The paper argues for *before*. An argument is not a measurement.",
-        note="At this size, with ReLU, the two are less than a point apart on average; both learn "
-        "sooner than none.",
-        praise="Less than a point apart on average; both learn sooner than none.",
-        wrong_turns=[
-            WrongTurn(
-                "before",
-                "before",
-                "The paper's argument for *before* is sound, and its premise holds here too, but "
-                "the difference does not show at this size.",
-            ),
-            WrongTurn(
-                "after",
-                "after",
-                "With sigmoids *after* is indeed ahead in the next picture. With ReLU the two "
-                "cannot be told apart here.",
-            ),
-        ],
-    ),
     FunctionExercise(
-        id="5.2",
-        title="A layer as in the paper",
-        solution=layer,
+        id="5.1",
+        title="A hidden layer",
+        keeps="hidden_layer",
+        solution=hidden_layer,
         inputs=_layer_inputs,
+        call=_run,
+        returns=("the number of learned parameters", "the output"),
+        also=(_draws_from_rng,),
         hint=(
-            "Three boxes in a row: `h = x @ weight`, then batch norm with γ and β, then ReLU.",
-            "`np.maximum(..., 0)` comes last.",
+            "Three layers in a list, in the order in which the paper's formula applies them. Read "
+            "`bn.Linear?` for what it takes.",
+            "How many features does `BatchNorm` get? Which parameter of `Linear` did notebook 04 "
+            "find to change nothing?",
+            "`bias=False`, and `rng=rng`, so that the caller decides on the weights.",
         ),
-        praise="Linear, BatchNorm, ReLU: $g(\\mathrm{BN}(Wx))$.",
+        praise="From now on this layer builds the networks.",
         wrong_turns=[
+            WrongTurn(
+                "bias kept",
+                _bias_kept,
+                "The output is right, with more parameters than it needs: a bias is left in front "
+                "of BN, which takes it out again (notebook 04).",
+            ),
             WrongTurn(
                 "after the activation",
                 _after,
-                "You normalize after ReLU. In the paper ReLU comes last.",
+                "You normalize after ReLU. In $g(\\mathrm{BN}(uW))$ ReLU comes last.",
             ),
             WrongTurn(
-                "γ and β after ReLU",
-                _affine_after_relu,
-                "You apply ReLU between $\\hat{x}$ and γ, β. They belong to the normalization: "
-                "first $\\gamma\\hat{x} + \\beta$, then ReLU.",
+                "after the activation, with a bias",
+                _after_with_bias,
+                "You normalize after ReLU, and there a bias would make sense. In "
+                "$g(\\mathrm{BN}(uW))$ ReLU comes last.",
             ),
             WrongTurn(
                 "the input normalized",
                 _input_normalized,
-                "You normalize the input `x`. The paper normalizes `x @ weight`.",
+                "You normalize the layer's input $u$. The paper normalizes $uW$.",
             ),
-            WrongTurn(
-                "no γ and β",
-                _no_affine,
-                "γ and β are missing: without them ReLU always cuts at the mean.",
-            ),
+            WrongTurn("no BN", _no_batch_norm, "Batch Normalization is missing."),
+            WrongTurn("no ReLU", _no_relu, "The activation is missing: ReLU comes last."),
         ],
     ),
     ValueExercise(
-        id="5.3",
+        id="5.2",
         title="Count the parameters",
         solution=parameters,
         rtol=0.0,
@@ -165,8 +216,126 @@ EXERCISES = [
             ),
         ],
     ),
-    ValueExercise(
+    PredictionExercise(
+        id="5.3",
+        title="Before or after?",
+        choices=("before", "after", "about equal"),
+        hint="The paper argues for *before*. An argument is not a measurement.",
+        note="At this size, with ReLU, the two are less than a point apart on average; both learn "
+        "sooner than none.",
+        praise="Less than a point apart on average; both learn sooner than none.",
+        wrong_turns=[
+            WrongTurn(
+                "before",
+                "before",
+                "What the paper says about the values is true here, too; but at this rate and this "
+                "size it makes no difference of a point.",
+            ),
+            WrongTurn(
+                "after",
+                "after",
+                "With sigmoids *after* is indeed ahead at moderate rates, as you will see. With "
+                "ReLU the two cannot be told apart here.",
+            ),
+        ],
+    ),
+    PredictionExercise(
         id="5.4",
+        title="What is wrong with this figure?",
+        choices=("more seeds", "more steps", "more test digits", "other rates"),
+        answer="other rates",
+        hint="Which of the four could show the two nets in another order? How far are the marks "
+        "of one net apart, and how far are the two nets?",
+        praise="One rate is one point of a curve, and it may be a point where one of them is lost.",
+        note="The marks of one net lie within a few points and the two nets eighty apart, so "
+        "neither seeds nor test digits will change the order. A net that guesses after 1,000 "
+        "steps, and did so after 250, will not recover. But the rate was chosen by somebody, and "
+        "it suits one of the two nets. A fair comparison gives each net its own best rate.",
+        wrong_turns=[
+            WrongTurn(
+                "more seeds",
+                "more seeds",
+                "Three seeds of three agree, and the gap is far larger than their spread.",
+            ),
+            WrongTurn(
+                "more steps",
+                "more steps",
+                "A net at guessing has not learned slowly: it is lost at this rate, and more steps "
+                "at the same rate change nothing.",
+            ),
+            WrongTurn(
+                "more test digits",
+                "more test digits",
+                "2,000 digits give a share to a point or two. The gap is eighty points.",
+            ),
+        ],
+    ),
+    FunctionExercise(
+        id="5.5",
+        title="Two sets of parameters too many",
+        solution=absorb,
+        inputs=_absorb_inputs,
+        returns=("weight", "bias"),
+        hint=(
+            "Write $(\\gamma\\hat{x} + \\beta)W + b$ out, and collect what multiplies $\\hat{x}$.",
+            "$\\gamma$ multiplies the features of $\\hat{x}$, which meet the *rows* of $W$. The "
+            "constant part is $\\beta W + b$.",
+            "`gamma[:, None]` has one row per feature.",
+        ),
+        praise="So behind the activation γ and β add nothing to what the net can compute.",
+        wrong_turns=[
+            WrongTurn(
+                "bias without beta",
+                lambda gamma, beta, weight, bias: (gamma[:, None] * weight, bias),
+                "`weight` is right. What does $\\beta$ add, once it has gone through $W$?",
+            ),
+            WrongTurn(
+                "beta through the new weight",
+                lambda gamma, beta, weight, bias: (
+                    gamma[:, None] * weight,
+                    beta @ (gamma[:, None] * weight) + bias,
+                ),
+                "`weight` is right. $\\beta$ is added after $\\gamma$ has multiplied: it goes "
+                "through $W$ alone.",
+            ),
+            WrongTurn(
+                "divided by gamma",
+                lambda gamma, beta, weight, bias: (weight / gamma[:, None], beta @ weight + bias),
+                "You divide by $\\gamma$. The new layer has to *do* its work: multiply.",
+            ),
+        ],
+    ),
+    PredictionExercise(
+        id="5.6",
+        title="Which one breaks it?",
+        choices=("gamma", "beta", "either of them", "neither alone"),
+        hint="Write out the step on $W$ for $z = \\gamma\\hat{x} + \\beta$. Over the batch, the "
+        "$\\hat{x}$ have mean 0. Which part is the same for all examples, so that the steps on it "
+        "add up?",
+        praise="β is the same for every example, and so it shifts all of them at once.",
+        note="With β frozen at 0 the net learns; with γ frozen at 1 it is lost as before. β is the "
+        "same for every example: what the output layer gets wrong on average, β and W both "
+        "correct, each with a step as long as the other is large.",
+        wrong_turns=[
+            WrongTurn(
+                "gamma",
+                "gamma",
+                "The scale is what most people suspect, and we did, too. Frozen, it saves no seed.",
+            ),
+            WrongTurn(
+                "either",
+                "either of them",
+                "One of the two freezes is enough, the other changes nothing.",
+            ),
+            WrongTurn(
+                "neither alone",
+                "neither alone",
+                "One of the two is enough by itself.",
+            ),
+        ],
+    ),
+    ValueExercise(
+        id="5.7",
         title="How much passes ReLU?",
         solution=share_passed,
         rtol=0.05,
@@ -198,7 +367,7 @@ QUIZ = [
         "The 2015 paper puts Batch Normalization …",
         {
             "on the layer's input, before the weights": "It discusses that, and decides otherwise.",
-            "between the weights and the activation": "$g(\\mathrm{BN}(Wu))$, section 3.2.",
+            "between the weights and the activation": "$g(\\mathrm{BN}(uW))$, section 3.2.",
             "after the activation": "Common in later practice, but not the paper's choice.",
         },
         correct=1,
@@ -206,7 +375,7 @@ QUIZ = [
     Question(
         "Its reason is that …",
         {
-            "$Wu$ is more symmetric than $u$": "So mean and variance say more about it.",
+            "$uW$ is more symmetric than $u$": "So mean and variance say more about it.",
             "it is cheaper there": "The cost is the same.",
             "ReLU has no gradient at 0": "That plays no part.",
         },
@@ -222,11 +391,20 @@ QUIZ = [
         correct=1,
     ),
     Question(
-        "On MNIST, with ReLU, this notebook found *before* and *after* …",
+        "On MNIST, with ReLU, at rate 0.1, this notebook found *before* and *after* …",
         {
             "far apart": "Look at the picture again: the bands overlap.",
             "about equal, both ahead of none": "Say what was measured, not what was expected.",
-            "both behind none": "At every rate we tried it is the other way round.",
+            "both behind none": "Both learned sooner than the net without.",
+        },
+        correct=1,
+    ),
+    Question(
+        "Sigmoids, BN after the last of them, rate 3: the net is lost. What was enough to save it?",
+        {
+            "Freezing γ": "It was lost in every seed all the same.",
+            "Freezing β": "β and the weights behind it no longer enlarge each other's steps.",
+            "More steps": "It is lost within the first twenty or so.",
         },
         correct=1,
     ),

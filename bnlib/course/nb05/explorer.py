@@ -18,11 +18,12 @@ SPAN = 5.0
 class LayerFlow(Explorer):
     """Placement, size of the weights and stage → what leaves each box, as histograms.
 
-    x        (N, D) inputs
+    u        (N, D) inputs
     weight   (D, K) weights of the linear layer
     """
 
     title = "Step through a layer"
+    places = tuple(PLACES)
     alt = (
         "Four histograms from left to right, joined by the names of the boxes between them: the "
         "input, and what leaves each box of the layer. The last box reached is drawn dark. With "
@@ -35,13 +36,13 @@ class LayerFlow(Explorer):
     )
     size = (10.4, 3.6)
 
-    def __init__(self, x, weight, **values):
-        self.x, self.h = x, x @ weight
+    def __init__(self, u, weight, **values):
+        self.u, self.x = u, u @ weight
         super().__init__(**values)
 
     def stages(self, place, gain):
         """[(name, values)], the input first."""
-        flow, values = [("input", self.x)], gain * self.h
+        flow, values = [("input", self.u)], gain * self.x
         flow.append(("Linear", values))
         for name in PLACES[place][1:]:
             if name == "ReLU":

@@ -1,11 +1,17 @@
-"""Plots of notebook 05: a layer as a data-flow picture, with live histograms on its arrows."""
+"""Plots of notebook 05: a layer as a data-flow picture, and placements compared."""
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from bnlib.course.kit.figures import described
-from bnlib.course.kit.plots import course_of, figure, plot_curves
-from bnlib.course.kit.style import COLORS, HATCHES
+from bnlib.course.kit.plots import (
+    course_of,
+    figure,
+    plot_curves,
+    plot_histograms,
+    title_over_all,
+)
+from bnlib.course.kit.style import COLORS, HATCHES, look
 from bnlib.course.kit.words import listing, number, span
 
 FILLS = {"Linear": "#DDEBF7", "BatchNorm": "#FCE4D6", "ReLU": "#E2F0D9", "Sigmoid": "#E2F0D9"}
@@ -75,7 +81,7 @@ def plot_placements(steps, panels, *, size=(11.0, 4.4)):
         percent = {label: 100 * np.asarray(curve) for label, curve in curves.items()}
         plot_curves(steps, percent, xlabel="training step", ylabel="test accuracy (%)", ax=ax,
                     title=name)  # fmt: skip
-        ax.set_ylim(0, 100)
+        ax.set_ylim(50 if min(map(np.min, percent.values())) > 50 else 0, 100)
         ax.get_legend().set_visible(ax is axes[0])
     axes[0].get_legend().set_loc("lower right")
     gaps = [100 * (c["after"][:, -1] - c["before"][:, -1]) for c in panels.values()]
@@ -89,7 +95,9 @@ def plot_placements(steps, panels, *, size=(11.0, 4.4)):
                       linestyle="-", label="mean" if place == 0 else None)  # fmt: skip
     axes[-1].set_xticks(range(len(panels)), list(panels))
     axes[-1].set(xlim=(-0.5, len(panels) - 0.5), ylabel="after − before (points)")
-    axes[-1].set_title("tie, and lead")
+    axes[-1].set_title("gap at the end")
+    far = max(1.5, 1.2 * np.max(np.abs(gaps)))
+    axes[-1].set_ylim(-far, far)
     axes[-1].legend(loc="upper left")
     told = (
         f"{name}, {label}: {course_of(steps, 100 * np.asarray(curve))}"
@@ -105,45 +113,119 @@ def plot_placements(steps, panels, *, size=(11.0, 4.4)):
     )
 
 
-def plot_gains(flows, *, size=(11.0, 5.2), span=5.0):
-    """What leaves each box of a layer, a row for each factor on the weights.
+def plot_gains(flows, *, size=(10.2, 5.2), span=5.0):
+    """What a layer hands on, a row for each factor on its weights, a column for each placement.
 
-    flows  dict factor -> list of (name, values), the input first; values beyond ±span are not
-           shown, and a bar taller than twice the next one is cut, with its share written beside it
+    flows  dict factor -> dict placement -> values; values beyond ±span are not shown, and a bar
+           taller than twice the next one is cut, with its share written beside it
     """
     fig, axes = figure(len(flows), len(next(iter(flows.values()))), size=size)
     edges = np.linspace(-span, span, 61)
     for row, (gain, flow) in zip(axes, flows.items(), strict=True):
-        for ax, (name, values) in zip(row, flow, strict=True):
+        for ax, (name, values) in zip(row, flow.items(), strict=True):
             share = 100 * np.histogram(values, edges)[0] / values.size
             second, top = np.sort(share)[-2:]
-            color = COLORS["vermillion"] if name == "BatchNorm" else COLORS["blue"]
-            ax.stairs(share, edges, fill=True, color=color)
+            ax.stairs(share, edges, fill=True, color=COLORS["blue"])
             if top > 2 * second:
                 ax.set_ylim(0, 1.6 * second)
                 ax.text(edges[share.argmax()] - 0.3, 1.5 * second, f"{top:.0f} % \u2191",
                         ha="right", va="top")  # fmt: skip
             ax.set(xlim=(-span, span), xticks=[-4, 0, 4])
             ax.locator_params(axis="y", nbins=3)
+            ax.set_title(name if ax in axes[0] else "")
         row[0].set_ylabel(f"weights × {gain}\nvalues (%)")
     for ax in axes[-1]:
         ax.set_xlabel("value (no unit)")
-    for ax, (name, _) in zip(axes[0], next(iter(flows.values())), strict=True):
-        ax.set_title(name if name == "input" else _after(name))
-    fig.suptitle("Five times the weights: after BN, nothing has changed", x=0.01, ha="left",
-                 fontsize=15, weight="bold")  # fmt: skip
+    title_over_all(fig, "What the next layer receives, for two sizes of the weights")
     rows = (
-        f"Weights times {gain}: deviation "
-        f"{listing(f'{number(np.std(values))} {_after(name)}' for name, values in flow)}."
+        f"Weights times {gain}: "
+        f"{listing(f'deviation {number(np.std(v))} with {name}' for name, v in flow.items())}."
         for gain, flow in flows.items()
     )
     return described(
-        fig, f"{len(flows)} rows of histograms of what leaves each box. {' '.join(rows)}"
+        fig, f"{len(flows)} rows of histograms of what the layer hands on. {' '.join(rows)}"
     )
 
 
-def _after(name):
-    return f"at the {name}" if name == "input" else f"after {name}"
+def plot_premise(panels, *, size=(10.2, 4.2)):
+    """Histograms of a quantity of each unit, before and after its ReLU, a panel for each quantity.
+
+    panels  dict axis label -> (before, after, upper end of the axis); NaN is left out
+    """
+    fig, axes = figure(1, len(panels), size=size)
+    for ax, (label, (before, after, high)) in zip(axes, panels.items(), strict=True):
+        before, after = (v[np.isfinite(v)] for v in (before, after))
+        plot_histograms(before, after, labels=["before ReLU", "after ReLU"], xlabel=label,
+                        bins=25, range=(0, high), ax=ax)  # fmt: skip
+        ax.set_ylabel("density of units")
+    title_over_all(fig, "The units around a ReLU during training")
+    return axes
+
+
+def plot_one_rate(places, *, rate, size=(6.0, 4.2)):
+    """Test accuracy of two nets at one rate, a mark for each seed: a figure with something wrong.
+
+    places  dict placement -> (seeds,) shares 0..1
+    """
+    _, ax = figure(size=size)
+    for i, (place, values) in enumerate(places.items()):
+        style = look(place, i) | {"linestyle": "none"}
+        ax.plot(np.full(len(values), i), 100 * values, **style, markersize=10)
+    ax.set_xticks(range(len(places)), [f"BN {place}" for place in places])
+    ax.set(xlim=(-0.6, len(places) - 0.4), ylim=(0, 100), ylabel="test accuracy (%)")
+    ax.set_title(f"Sigmoid net, learning rate {rate:g}")
+    told = (f"BN {place}: {span(100 * values)}." for place, values in places.items())
+    return described(
+        ax, f"Test accuracy in percent at learning rate {rate:g}, each seed. {' '.join(told)}"
+    )
+
+
+def plot_over_rates(rates, panels, *, size=(10.2, 4.4)):
+    """Test accuracy at each learning rate, a mark for each seed, a panel for each activation.
+
+    rates   (R,) learning rates, rising
+    panels  dict activation -> dict placement -> (R, seeds) shares 0..1; a line joins the medians
+    """
+    fig, axes = figure(1, len(panels), size=size, sharey=True)
+    told = []
+    for ax, (activation, nets) in zip(axes, panels.items(), strict=True):
+        for i, (place, values) in enumerate(nets.items()):
+            style, percent = look(place, i), 100 * np.asarray(values)
+            each = np.broadcast_to(np.asarray(rates)[:, None], percent.shape)
+            ax.plot(each.ravel(), percent.ravel(), **style | {"linestyle": "none"}, alpha=0.6)
+            ax.plot(rates, np.median(percent, axis=1), **style | {"marker": ""})
+            ax.plot([], [], **style, label=place)
+            at = (f"{span(row)} at {rate:g}" for rate, row in zip(rates, percent, strict=True))
+            told.append(f"{activation}, {place}: {listing(at)}.")
+        ax.set_xscale("log")
+        ax.set_xticks(rates, [f"{rate:g}" for rate in rates])
+        ax.minorticks_off()
+        ax.set(xlabel="learning rate", ylim=(0, 100), title=activation)
+    axes[0].set_ylabel("test accuracy (%)")
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    return described(
+        fig,
+        "Test accuracy in percent after 1,000 steps at each learning rate, smallest and largest of "
+        f"the seeds. {' '.join(told)}",
+    )
+
+
+def plot_lengths(lengths, *, size=(10.2, 4.2)):
+    """The length of the last β and that of the output layer's weights over the first steps.
+
+    lengths  dict label -> (‖β‖, ‖W‖), each (steps,); the labels begin with "before" or "after"
+    """
+    fig, axes = figure(1, 2, size=size, sharey=True)
+    told = []
+    for k, (ax, name) in enumerate(zip(axes, ("‖β‖, last BN", "‖W‖, output layer"), strict=True)):
+        for label, pair in lengths.items():
+            steps = np.arange(1, len(pair[k]) + 1)
+            ax.plot(steps, pair[k], **look(label.split()[0]), markevery=4, label=label)
+            told.append(f"{name}, {label}: {course_of(steps, pair[k])}")
+        ax.set(yscale="log", xlabel="training step", title=name)
+    axes[0].set_ylabel("length (no unit)")
+    axes[0].legend(loc="upper left")
+    return described(fig, f"Two panels, logarithmic. {' '.join(told)}")
 
 
 def _middle(values, of):
