@@ -250,15 +250,26 @@ def stand_in_for_jupyter():
             return self
 
     class Widget:
+        layout = types.SimpleNamespace(close=lambda: None)
+
         def observe(self, *what):
             pass
 
+        def close(self):
+            pass
+
+    def print_text(thing, raw=False, **options):
+        print(thing.get("text/plain", "") if raw else thing)
+
     if importlib.util.find_spec("IPython") is None:
         module("IPython", get_ipython=lambda: None, version_info=(9, 0))  # matplotlib asks
-        module("IPython.display", display=print)
+        module("IPython.display", display=print_text)
     if importlib.util.find_spec("anywidget") is None:
         module("anywidget", AnyWidget=Widget)
-        module("traitlets", **dict.fromkeys(("Dict", "Bytes", "Unicode", "Float"), Trait))
+        module(
+            "traitlets",
+            **dict.fromkeys(("Dict", "List", "Bytes", "Unicode", "Float", "Bool", "Int"), Trait),
+        )
 
 
 def run_cells(sources):

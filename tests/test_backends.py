@@ -186,7 +186,7 @@ def test_bad_values_spoil_their_channel_alone(backend, draw, oracle, rows, bad):
 
 @MODES
 @pytest.mark.parametrize(
-    "shape", [(0, 3), (0, 3, 4), (2, 3, 0), (3, 0), (1, 0), (3, 0, 4), (0, 0, 4)], ids=str
+    "shape", [(0, 3), (0, 3, 4), (2, 3, 0), (3, 0), (3, 0, 4), (0, 0, 4)], ids=str
 )
 def test_batch_of_no_values_has_empty_results_and_changes_nothing(backend, draw, shape, training):
     """torch's rule for no examples; of no channels torch makes an IndexError."""
@@ -196,6 +196,12 @@ def test_batch_of_no_values_has_empty_results_and_changes_nothing(backend, draw,
     assert got.dgamma.tolist() == got.dbeta.tolist() == [0] * shape[1]
     assert (got.running_mean == batch.running_mean).all()
     assert (got.running_var == batch.running_var).all()
+
+
+def test_one_row_without_channels_is_refused_in_training(backend, draw):
+    """As in torch: with one value per channel there is no variance, however many channels."""
+    with pytest.raises(ValueError, match=r"\(1, 0\)|\[1, 0\]"):
+        backend.batch_norm(draw((1, 0), dtype=np.float32), training=True)
 
 
 @SIZES

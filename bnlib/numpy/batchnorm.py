@@ -80,7 +80,7 @@ def batch_norm(
     if running_mean is not None or running_var is not None or not training:
         check_running(running_mean, running_var, x, shape, axis, training)
     eps, momentum = check_eps(eps, positive=training), check_momentum(momentum)
-    if training and plan.over.m == 1 and x.size:
+    if training and plan.over.m == 1:
         raise ValueError(
             f"x has shape {x.shape}, 1 value(s) per channel; training needs at least 2"
         )
