@@ -141,7 +141,7 @@ EXERCISES = [
                 "1/λ",
                 1 / 425,
                 "$1/425$ lands on the best weight in one step. You can go twice as far before it "
-                "runs away: the factor may fall to −1.",
+                "diverges: the factor may fall to −1.",
             ),
             WrongTurn(
                 "2/σ²",
@@ -418,10 +418,10 @@ QUIZ = [
         "The eigenvalues of $H$ are 0.5 and 8. Up to which learning rate is gradient descent "
         "stable?",
         {
-            "4": "$2/0.5$ suits the flat direction. The steep one blows up.",
+            "4": "$2/0.5$ suits the flat direction. In the steep one the descent diverges.",
             "1/4": "$2/8$: the steepest direction decides.",
             "1/8": "That is $1/\\lambda_{\\max}$, a good choice, but the limit is twice as high.",
-            "16": "That is $\\kappa$, which has no say in the limit.",
+            "16": "That is $\\kappa$, which has no part in the limit.",
         },
         correct=1,
     ),
@@ -456,7 +456,7 @@ QUIZ = [
             "equal to the bias.",
             "subtracting the mean": "Then it no longer looks like the bias. Its deviation was 1 "
             "already.",
-            "a smaller learning rate": "It keeps the descent from blowing up, and makes the flat "
+            "a smaller learning rate": "It keeps the descent from diverging, and makes the flat "
             "direction even slower.",
         },
         correct=1,
