@@ -5,8 +5,11 @@ import pytest
 from numpy.testing import assert_allclose
 
 from bnlib.course import nb02
+from bnlib.course.nb02.exercises import EXERCISES
+from bnlib.course.nb02.experiments import own_statistics, sweep_rates, train_longer
 from bnlib.course.nb02.explorer import Descent
 from bnlib.course.nb02.plots import ellipse
+from bnlib.data import as_features, mnist10k
 
 
 @pytest.fixture(scope="module")
@@ -99,3 +102,46 @@ def test_statistics_bars_write_their_share():
     ax = nb02.plot_test_statistics({"training set's": 0.92, "own": 0.094})
     assert [text.get_text() for text in ax.texts] == ["92 %", "9 %"]
     assert_allclose([bar.get_width() for bar in ax.patches], [0.92, 0.094])
+
+
+def test_own_statistics_standardize_each_group():
+    x = np.random.default_rng(0).normal(5, 3, size=(6, 4))
+    x_hat = own_statistics(x, [np.array([0, 2, 4]), np.array([1, 3, 5])])
+    assert_allclose(x_hat[::2].mean(axis=0), 0, atol=1e-12)
+    assert_allclose(x_hat[1::2].std(axis=0), 1)
+
+
+def test_own_statistics_of_one_row_are_zero():
+    x = np.random.default_rng(0).normal(5, 3, size=(3, 4))
+    assert (own_statistics(x, np.arange(3).reshape(3, 1)) == 0).all()
+
+
+@pytest.fixture(scope="module")
+def raw_digits():
+    data = mnist10k()
+    return {"raw": (as_features(data.x_train), as_features(data.x_test))}, data
+
+
+def test_sweep_rates_scores_each_seed_and_rate(raw_digits):
+    scores = sweep_rates(*raw_digits, rates=[0.001, 0.3], seeds=(0, 1), steps=50)["raw"]
+    assert scores.shape == (2, 2)
+    assert (scores[:, 1] > scores[:, 0]).all()
+
+
+def test_train_longer_gives_the_net_of_the_first_seed(raw_digits):
+    inputs, data = raw_digits
+    curves, nets = train_longer(inputs, data, rates={"raw": 0.3}, seeds=(0, 1), steps=50)
+    right = nets["raw"](inputs["raw"][1]).argmax(axis=1) == data.y_test
+    assert curves["raw"].shape == (2, 2)
+    assert_allclose(right.mean(), curves["raw"][0, -1])
+
+
+def test_a_test_of_training_alone_lets_wrong_ones_slip_through():
+    def is_right(standardizer):
+        x = np.random.default_rng(0).normal(5, 3, size=(50, 4))
+        x_hat_train, _ = standardizer(x, x + 1)
+        return bool(np.allclose(x_hat_train.mean(axis=0), 0))
+
+    verdict = next(e for e in EXERCISES if e.id == "2.6").check(is_right)
+    assert not verdict.passed
+    assert "test set by its own mean" in verdict.text

@@ -22,7 +22,7 @@ EXERCISES = [
         answer="nothing",
         hint="Doubling every pixel doubles the mean and the deviation. What is left of the factor "
         "after you subtract one and divide by the other?",
-        praise="Factor and shift both cancel, and that is the idea the whole course is built on.",
+        praise="Factor and shift both cancel. BN does this over examples instead of pixels.",
         note="With $x' = ax + b$ and $a > 0$, the mean becomes $a\\mu + b$ and the deviation "
         "$a\\sigma$, so $(x' - \\mu')/\\sigma' = (x - \\mu)/\\sigma$: both $a$ and $b$ cancel.",
     ),
@@ -74,8 +74,9 @@ QUIZ = [
         "A cell prints `✓ both agree`. What does the tick stand for?",
         {
             "The author saw it once": "Then it would be a sentence in the text.",
-            "The cell computed it, just now, on this machine": "And it would have stopped with an "
-            "error otherwise. In CI every such line is proved again.",
+            "The cell tested it just now": "It would have stopped with an "
+            "error otherwise. (What it tests is computed here, or, where the text says so, "
+            "read from a stored run.)",
             "The cell ran without an error": "More than that: a condition was computed, and it "
             "was true.",
         },

@@ -1,4 +1,4 @@
-"""Notebook 00: whatever a change of brightness and contrast does, standardizing undoes."""
+"""Notebook 00: whatever brightness and contrast do to a picture, standardizing it undoes."""
 
 from types import SimpleNamespace
 
@@ -18,7 +18,7 @@ class FirstLook(Explorer):
     alt = (
         "Above, a handwritten digit whose contrast and brightness follow the sliders, and a "
         "histogram of its pixel values that stretches and shifts. Below, the same digit "
-        "standardized, and its histogram, which stay as they are."
+        "standardized, and its histogram."
     )
     controls = (
         Slider("contrast", "contrast a", low=0.2, high=2.0, step=0.1, value=1.0),
@@ -40,7 +40,7 @@ class FirstLook(Explorer):
                 (-0.2, 1.2),
                 (-1.2, 3.2),
             ),
-            ("standardized: the same, whatever the light", "blue", (-2.5, 2.5), (-2.2, 5.2)),
+            ("standardized: $(x - \\mu)\\,/\\,\\sigma$", "blue", (-2.5, 2.5), (-2.2, 5.2)),
         )
         art.pictures, art.bars = [], []
         for (image, histogram), (title, color, light, span) in zip(axes, rows, strict=True):
@@ -56,13 +56,13 @@ class FirstLook(Explorer):
 
     def update(self, art, contrast, brightness):
         x = contrast * self.x + brightness
-        z = (x - x.mean()) / x.std()
-        for values, picture, bars in zip((x, z), art.pictures, art.bars, strict=True):
+        x_hat = (x - x.mean()) / x.std()
+        for values, picture, bars in zip((x, x_hat), art.pictures, art.bars, strict=True):
             picture.set_data(values)
             edges = bars.get_data().edges
             bars.set_data(np.minimum(np.histogram(values, edges)[0], 260), edges)
         return (
             f"Contrast {contrast:.1f}, brightness {brightness:+.1f}: the pixels have mean "
-            f"{x.mean():.2f} and deviation {x.std():.2f}. Standardized: mean {abs(z.mean()):.2f} "
-            f"and deviation {z.std():.2f}, as before."
+            f"{x.mean():.2f} and deviation {x.std():.2f}. Standardized: mean "
+            f"{abs(x_hat.mean()):.2f} and deviation {x_hat.std():.2f}."
         ).replace("-", "\N{MINUS SIGN}")

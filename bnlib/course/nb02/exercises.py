@@ -5,6 +5,7 @@ import numpy as np
 from bnlib.course.kit.exercises import (
     FunctionExercise,
     PredictionExercise,
+    TestExercise,
     ValueExercise,
     WrongTurn,
 )
@@ -45,11 +46,11 @@ def _unguarded(x_train, x_test):
 
 def _zeroed(x_train, x_test):
     spread = x_train.std(axis=0)
-    return tuple(np.where(spread == 0, 0, z) for z in standardize(x_train, x_test))
+    return tuple(np.where(spread == 0, 0, x_hat) for x_hat in standardize(x_train, x_test))
 
 
 def _nan_to_num(x_train, x_test):
-    return tuple(np.nan_to_num(z) for z in _unguarded(x_train, x_test))
+    return tuple(np.nan_to_num(x_hat) for x_hat in _unguarded(x_train, x_test))
 
 
 def _eps(x_train, x_test, eps=1e-5):
@@ -80,13 +81,44 @@ def kappa():
 
 
 def for_raw_features(w, b, mu, sigma):
-    # ŷ = Σ (x − μ)/σ · w + b = Σ x · (w/σ) + b − Σ μ · (w/σ)
+    # p = Σ (x − μ)/σ · w + b = Σ x · (w/σ) + b − Σ μ · (w/σ)
     w_raw = w / sigma
     return w_raw, b - mu @ w_raw
 
 
 def _a_model(rng):
     return rng.normal(size=4), rng.normal(), rng.uniform(1, 5, size=4), rng.uniform(0.3, 3, size=4)
+
+
+# ── 2.6 ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def is_right(standardizer):
+    rng = np.random.default_rng(0)
+    x_train, x_test = rng.normal(5, 3, size=(50, 4)), rng.normal(7, 6, size=(20, 4))
+    x_train[:, 2] = 8.0  # constant in training, and not in the test set
+    x_hat_train, x_hat_test = standardizer(x_train, x_test)
+    mu, sigma = x_train.mean(axis=0), x_train.std(axis=0)
+    sigma[2] = 1.0
+    train_is_right = np.allclose(x_hat_train * sigma + mu, x_train)
+    return bool(train_is_right and np.allclose(x_hat_test * sigma + mu, x_test))
+
+
+def _feature_by_feature(x_train, x_test):
+    pairs = [standardize(a[:, None], b[:, None]) for a, b in zip(x_train.T, x_test.T, strict=True)]
+    return tuple(np.hstack(features) for features in zip(*pairs, strict=True))
+
+
+def _as_a_line(x_train, x_test):
+    sigma = x_train.std(axis=0)
+    slope = 1 / np.where(sigma == 0, 1, sigma)
+    shift = -x_train.mean(axis=0) * slope
+    return x_train * slope + shift, x_test * slope + shift
+
+
+def _only_centred(x_train, x_test):
+    mu = x_train.mean(axis=0)
+    return x_train - mu, x_test - mu
 
 
 EXERCISES = [
@@ -109,7 +141,7 @@ EXERCISES = [
                 "1/λ",
                 1 / 425,
                 "$1/425$ lands on the best weight in one step. You can go twice as far before it "
-                "runs away: the factor may fall to −1.",
+                "diverges: the factor may fall to −1.",
             ),
             WrongTurn(
                 "2/σ²",
@@ -164,20 +196,20 @@ EXERCISES = [
         title="Standardize train and test",
         solution=standardize,
         inputs=_train_and_test,
-        returns=("z_train", "z_test"),
+        returns=("x_hat_train", "x_hat_test"),
         statistics_axis=0,
         hint=(
             "Which of the two sets may $\\mu$ and $\\sigma$ be computed from?",
             "`np.where(sigma == 0, 1, sigma)` leaves all other deviations alone.",
         ),
-        praise="One ruler for both sets, and no division by zero.",
+        praise="The same mean and deviation for both sets, and no division by zero.",
         note="Rounding can leave a constant such as 0.1 with a $\\sigma$ of 1e-17 instead of 0, so "
         "careful code compares with a small tolerance.",
         wrong_turns=[
             WrongTurn(
                 "test by its own statistics",
                 _own_statistics,
-                "`z_train` is right. Your test set is measured by its own mean and deviation: "
+                "`x_hat_train` is right. Your test set is measured by its own mean and deviation: "
                 "use the training set's.",
             ),
             WrongTurn(
@@ -202,7 +234,7 @@ EXERCISES = [
                 "constant feature erased",
                 _zeroed,
                 "You set the constant feature to 0 in the test set as well, though it varies "
-                "there. Divide by 1: $z$ is then $x - \\mu$.",
+                "there. Divide by 1: $\\hat x$ is then $x - \\mu$.",
             ),
             WrongTurn(
                 "eps inside the root",
@@ -282,17 +314,17 @@ EXERCISES = [
         inputs=_a_model,
         returns=("w_raw", "b_raw"),
         hint=(
-            "Write $\\hat y = \\sum (x-\\mu)/\\sigma \\cdot w + b$ and sort by what stands beside "
+            "Write $p = \\sum (x-\\mu)/\\sigma \\cdot w + b$ and sort by what stands beside "
             "$x$ and what does not.",
-            "`b_raw` is what the new model answers at $x = 0$, where $z = -\\mu/\\sigma$.",
+            "`b_raw` is what the new model answers at $x = 0$, where $\\hat x = -\\mu/\\sigma$.",
         ),
         praise="Same function, other coordinates: standardizing took nothing away.",
         wrong_turns=[
             WrongTurn(
                 "multiplied by σ",
                 lambda w, b, mu, sigma: (w * sigma, b - mu @ (w * sigma)),
-                "You multiply the weights by $\\sigma$. $z$ is $x$ divided by $\\sigma$, so the "
-                "weight beside $x$ is $w/\\sigma$.",
+                "You multiply the weights by $\\sigma$. $\\hat x$ is $x - \\mu$ "
+                "divided by $\\sigma$, so the weight beside $x$ is $w/\\sigma$.",
             ),
             WrongTurn(
                 "bias kept",
@@ -323,6 +355,62 @@ EXERCISES = [
             ),
         ],
     ),
+    TestExercise(
+        id="2.6",
+        title="Write the test",
+        solution=is_right,
+        right={
+            "the training set's mean and deviation": standardize,
+            "one feature at a time": _feature_by_feature,
+            "a linear map, slope and shift": _as_a_line,
+        },
+        wrong=[
+            WrongTurn(
+                "test by its own statistics",
+                _own_statistics,
+                "A function slips through that measures the test set by its own mean and "
+                "deviation. Do your two sets differ?",
+            ),
+            WrongTurn(
+                "statistics of both together",
+                _joint_statistics,
+                "One slips through that computes mean and deviation from both sets together. What "
+                "would the training set's mean then no longer be?",
+            ),
+            WrongTurn(
+                "row by row",
+                _rows,
+                "One slips through that standardizes each row by itself.",
+            ),
+            WrongTurn(
+                "only centred",
+                _only_centred,
+                "One slips through that subtracts the mean and never divides.",
+            ),
+            WrongTurn(
+                "constant feature unguarded",
+                _unguarded,
+                "One slips through that divides by 0. Is one of your features constant in the "
+                "training set?",
+            ),
+            WrongTurn(
+                "constant feature erased",
+                _zeroed,
+                "One slips through that sets a constant feature to 0 in the test set as well. "
+                "Does that feature vary in your test set?",
+            ),
+        ],
+        hint=(
+            "Which inputs tell right from wrong? Choose the two sets so that each mistake of this "
+            "notebook would show.",
+            "The two sets need different means and deviations, and one feature should be constant "
+            "in training and vary in the test set.",
+            "What must hold: in training, mean 0 and deviation 1 for each feature that varies; for "
+            "the test set, every feature is moved by the training set's mean and divided by its "
+            "deviation, or by 1. `np.allclose` compares.",
+        ),
+        praise="Such a test is worth keeping: statistics of the wrong set raise no error.",
+    ),
 ]
 
 QUIZ = [
@@ -330,10 +418,10 @@ QUIZ = [
         "The eigenvalues of $H$ are 0.5 and 8. Up to which learning rate is gradient descent "
         "stable?",
         {
-            "4": "$2/0.5$ suits the flat direction. The steep one blows up.",
+            "4": "$2/0.5$ suits the flat direction. In the steep one the descent diverges.",
             "1/4": "$2/8$: the steepest direction decides.",
             "1/8": "That is $1/\\lambda_{\\max}$, a good choice, but the limit is twice as high.",
-            "16": "That is $\\kappa$, which has no say in the limit.",
+            "16": "That is $\\kappa$, which has no part in the limit.",
         },
         correct=1,
     ),
@@ -368,7 +456,7 @@ QUIZ = [
             "equal to the bias.",
             "subtracting the mean": "Then it no longer looks like the bias. Its deviation was 1 "
             "already.",
-            "a smaller learning rate": "It keeps the descent from blowing up, and makes the flat "
+            "a smaller learning rate": "It keeps the descent from diverging, and makes the flat "
             "direction even slower.",
         },
         correct=1,
@@ -377,8 +465,8 @@ QUIZ = [
         "A model in use receives one example at a time. It is standardized with …",
         {
             "its own mean and deviation": "Each feature of a single example has spread 0.",
-            "those of the last hundred examples": "The model learnt on another ruler, and the "
-            "same example would get another answer each time.",
+            "those of the last hundred examples": "The model learnt with another mean and "
+            "deviation, and the same example would get another answer each time.",
             "those of the training set": "They belong to the model, like its weights.",
         },
         correct=2,

@@ -40,7 +40,7 @@ class Descent(Explorer):
 
     @staticmethod
     def hessian(scale, correlation):
-        """H, the mean of x xᵀ: (2, 2)."""
+        """H, the mean of xᵀx over the rows x: (2, 2)."""
         return np.array([[1.0, correlation * scale], [correlation * scale, scale**2]])
 
     @staticmethod

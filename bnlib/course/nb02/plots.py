@@ -78,11 +78,11 @@ def plot_descents(cases, *, axes=None):
     return axes
 
 
-def plot_steps_law(kappa, steps, kappa_z, steps_z, *, law, ax=None):
+def plot_steps_law(kappa, steps, kappa_hat, steps_hat, *, law, ax=None):
     """Steps to converge against the condition number, before and after standardizing.
 
     kappa, steps      (K,) of the features as they are
-    kappa_z, steps_z  (K,) of the same features standardized
+    kappa_hat, steps_hat  (K,) of the same features standardized
     law               steps per unit of kappa that theory predicts
     """
     ax = figure()[1] if ax is None else ax
@@ -97,8 +97,8 @@ def plot_steps_law(kappa, steps, kappa_z, steps_z, *, law, ax=None):
         label="as they are",
     )
     ax.loglog(
-        kappa_z,
-        steps_z,
+        kappa_hat,
+        steps_hat,
         marker="s",
         linestyle="none",
         color=COLORS["blue"],
@@ -111,14 +111,14 @@ def plot_steps_law(kappa, steps, kappa_z, steps_z, *, law, ax=None):
     ax.set(xlim=(0.9, line[1]), ylim=(0.8, 1.5 * law * np.max(kappa)))
     ax.set_xlabel(r"condition number $\kappa$ (no unit)")
     ax.set_ylabel("steps to 1 % of the distance")
-    ax.set_title(r"The number of steps grows with $\kappa$")
+    ax.set_title(r"Steps against $\kappa$, both axes logarithmic")
     ax.legend(loc="upper left")
     return described(
         ax,
         f"Steps to converge against the condition number κ, both axes logarithmic, with the line "
         f"{law:.1f} κ. As they are: κ from {span(kappa)}, {span(steps)} steps, "
-        f"{span(np.divide(steps, kappa))} per unit of κ. Standardized: κ from {span(kappa_z)}, "
-        f"{span(steps_z)} steps.",
+        f"{span(np.divide(steps, kappa))} per unit of κ. Standardized: κ from {span(kappa_hat)}, "
+        f"{span(steps_hat)} steps.",
     )
 
 
@@ -169,7 +169,7 @@ def plot_spectra(spectra, *, ax=None, largest=300):
     ax.set_yticks([0.01, 0.1, 1, 10], ["0.01", "0.1", "1", "10"])
     ax.minorticks_off()
     ax.set(xlabel="rank of the eigenvalue", ylabel=r"eigenvalue $\lambda$ of $H$")
-    ax.set_title("Raw digits have one huge eigenvalue")
+    ax.set_title("Eigenvalues of $H$, largest first")
     ax.legend(loc="lower left")
     ranks = [rank for rank in (1, 2, 10, 100) if rank <= largest]
     told = (
@@ -197,7 +197,6 @@ def plot_test_statistics(accuracies, *, ax=None):
     ax.set_xticks([0, 0.25, 0.5, 0.75, 1.0], ["0", "25 %", "50 %", "75 %", "100 %"])
     ax.set(xlim=(0, 1.08), xlabel="test accuracy (share of 2,000 digits)")
     ax.grid(axis="y", visible=False)
-    first, worst = (f"{100 * share:.0f} %" for share in (shares[0], shares.min()))
-    ax.set_title(f"Statistics of the moment: {first} down to {worst}")
+    ax.set_title("One net, its test digits prepared in five ways")
     bars = (f"{spoken(label)} {100 * share:.0f} %" for label, share in accuracies.items())
     return described(ax, f"Bars of test accuracy by whose statistics were used: {listing(bars)}.")
