@@ -225,8 +225,8 @@ def autograd_6_3(dy, x, gamma, eps):
 VARIANTS = {
     "0.2": [lambda x: [sum(column) / len(column) for column in x.T], lambda x: np.ones(len(x)) @ x
             / len(x)],
-    "1.3": [lambda inputs: [float(np.mean(abs(x) > 4)) for x in inputs]],
-    "1.4": [lambda u, s: np.linalg.norm(s * u), lambda u, s: (s**2 * (u @ u)) ** 0.5],
+    "1.4": [lambda inputs: [float(np.mean(abs(x) > 4)) for x in inputs]],
+    "1.5": [lambda u, s: np.linalg.norm(s * u), lambda u, s: (s**2 * (u @ u)) ** 0.5],
     "2.3": [lambda a, b: ((a - (m := a.mean(0))) / (s := a.std(0) + (a.std(0) == 0)), (b - m) / s)],
     "2.5": [lambda w, b, mu, sigma: (w / sigma, b - (mu / sigma * w).sum())],
     "3.2": [loops_3_2, rows_3_2],
