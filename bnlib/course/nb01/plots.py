@@ -18,60 +18,45 @@ def plot_curves(x, curves, **texts):
     return plots.plot_curves(x, curves, looks=looks, **texts)
 
 
-def plot_layer_drift(steps, inputs, *, zoom=200, title=None):
-    """How the inputs of every layer's units move while the net trains, one column a layer.
+def plot_layer_drift(steps, inputs, *, until=200, title=None):
+    """How the inputs of every layer's units move while the net trains, one panel a layer.
 
     steps   (T,) training steps
     inputs  one (T, N, D) array per layer: x of D units on the same N examples after each step
-    zoom    the upper row ends at this step, the lower row shows all of them
+    until   the last step that is drawn
 
     Each panel holds the band between the 15th and the 85th percentile over all units and
     examples, the median in the middle of it, and thin lines for the medians of every fourth unit.
-    Returns an array of Axes, (2, layers).
+    Returns an array of Axes, one per layer.
     """
-    fig, axes = figure(2, len(inputs), size=(9.6, 6.6), sharey=True)
-    told, early = [], steps <= zoom
-    for layer, x in enumerate(inputs):
-        bands = np.percentile(x, (15, 50, 85), axis=(1, 2))
-        units = np.median(x[..., ::4], axis=1)
-        _drift(axes[0, layer], steps[early], bands[:, early], units[early])
-        _drift(axes[1, layer], steps, bands, units)
-        axes[0, layer].set_title(f"hidden layer {layer + 1}")
-        axes[1, layer].set_xlabel("training step")
-        told.append(f"Layer {layer + 1}: {_course_of_band(steps, *bands, early)}")
-    for ax in axes[:, 0]:
-        ax.set_ylabel("x, input of the sigmoids")
-    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    fig, axes = figure(1, len(inputs), size=(3.0 * len(inputs) + 0.6, 3.9), sharey=True)
+    axes, drawn, told = np.atleast_1d(axes), steps <= until, []
+    steps = steps[drawn]
+    thin = {"color": "#8c8c8c", "linestyle": "-", "linewidth": 0.8, "zorder": 1.5}
+    color = _NET["color"]
+    for layer, (ax, x) in enumerate(zip(axes, inputs, strict=True), 1):
+        low, middle, high = np.percentile(x[drawn], (15, 50, 85), axis=(1, 2))
+        units = ax.plot(steps, np.median(x[drawn, :, ::4], axis=1), antialiased=False, **thin)
+        units[0].set_label("median of one unit")
+        ax.fill_between(steps, low, high, color=color, alpha=0.25, label="15th to 85th percentile")
+        ax.plot(steps, middle, color=color, linestyle="-", label="median of all")
+        deep = middle.argmin()
+        told.append(
+            f"Layer {layer}: the band is {span([low[0], high[0]])} at first and "
+            f"{span([low[-1], high[-1]])} at the end; the median of all is lowest at step "
+            f"{steps[deep]:,}, {number(middle[deep])}."
+        )
+        ax.set(xlabel="training step", title=f"hidden layer {layer}")
+    axes[0].set_ylabel("x, input of the sigmoids")
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     title_over_all(fig, title)
     described(
         fig,
-        f"{len(inputs)} columns, one per hidden layer: input x of its sigmoids against the "
-        f"training step, above up to step {zoom}, below {span(steps, 4)}. A band from the 15th to "
-        "the 85th percentile over all units and digits, and thin lines for the medians of single "
-        f"units. {' '.join(told)}",
+        f"{len(axes)} panels, one per hidden layer: input x of its sigmoids against the training "
+        f"step, {span(steps, 4)}. A band from the 15th to the 85th percentile over all units and "
+        f"digits, and thin lines for the medians of single units. {' '.join(told)}",
     )
     return axes
-
-
-def _drift(ax, steps, bands, units):
-    """One panel: thin lines for single units, a band over all, its median."""
-    thin = {"color": "#8c8c8c", "linestyle": "-", "linewidth": 0.8, "zorder": 1.5}
-    lines = ax.plot(steps, units, antialiased=False, **thin)
-    lines[0].set_label("median of one unit")
-    low, middle, high = bands
-    color = _NET["color"]
-    ax.fill_between(steps, low, high, color=color, alpha=0.25, label="15th to 85th percentile")
-    ax.plot(steps, middle, color=color, linestyle="-", label="median of all")
-
-
-def _course_of_band(steps, low, middle, high, early):
-    """Where a band starts, where it is when the upper row ends, and where it ends."""
-    last = np.flatnonzero(early)[-1]
-    places = (
-        f"{span([low[i], high[i]])} at step {steps[i]:,}, its median {number(middle[i])}"
-        for i in (0, last, len(steps) - 1)
-    )
-    return f"the band is {'; '.join(places)}."
 
 
 def plot_one_line_more(steps, curves, *, title=None):
@@ -86,6 +71,7 @@ def plot_one_line_more(steps, curves, *, title=None):
         xlabel="training step",
         ylabel="share of test digits right",
         marks={"guessing": 0.1},
+        ax=figure(size=(7.6, 4.0))[1],
         title=title,
     )
     ax.set(ylim=(0, 1))
@@ -99,7 +85,7 @@ def plot_by_layer(curves, *, ylabel, layers=None, ax=None, title=None):
     curves  dict label -> (L,) positive values, first layer first
     layers  L tick labels; by default "layer 1", "layer 2", …
     """
-    ax = figure()[1] if ax is None else ax
+    ax = figure(size=(7.6, 4.0))[1] if ax is None else ax
     count = len(next(iter(curves.values())))
     layers = layers or [f"layer {i}" for i in range(1, count + 1)]
     for i, (label, values) in enumerate(curves.items()):
