@@ -340,4 +340,18 @@ QUIZ = [
         },
         correct=1,
     ),
+    Question(
+        "Six layers learned with one line of BN each, and did not without. What has this notebook "
+        "shown about the reason?",
+        {
+            "BN stops the drift, and drift was the trouble": "That was not measured: in our test "
+            "drift did no harm. Notebook 13 looks at it.",
+            "A net with more parameters learns more easily": "BN adds two numbers per unit. A net "
+            "of one layer with more parameters than ours learned, and one of six layers did not.",
+            "It leaves the reason open": "Yes. That each layer's scale is fixed fits what we saw: "
+            "without it digits and errors fade. To show a reason one needs an experiment that "
+            "changes this one thing only.",
+        },
+        correct=2,
+    ),
 ]
