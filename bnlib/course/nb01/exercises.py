@@ -10,7 +10,7 @@ from bnlib.course.kit.exercises import (
 )
 from bnlib.course.kit.quiz import Question
 
-# ── 1.3 ─────────────────────────────────────────────────────────────────────────────────────────
+# ── 1.4 ─────────────────────────────────────────────────────────────────────────────────────────
 
 
 def saturated_shares(inputs):
@@ -27,7 +27,7 @@ def _sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
 
-# ── 1.4 ─────────────────────────────────────────────────────────────────────────────────────────
+# ── 1.5 ─────────────────────────────────────────────────────────────────────────────────────────
 
 
 def spread_of_x(u, s):
@@ -39,7 +39,7 @@ def _numbers_and_scale(rng):
     return rng.uniform(0.2, 3.0, size=9), rng.uniform(0.05, 0.5)
 
 
-# ── 1.5 ─────────────────────────────────────────────────────────────────────────────────────────
+# ── 1.6 ─────────────────────────────────────────────────────────────────────────────────────────
 
 
 def best_factor():
@@ -99,8 +99,36 @@ EXERCISES = [
         note="The hidden layers followed gradients that came down through output layers much like "
         "this one, so it can read most of what they made.",
     ),
-    FunctionExercise(
+    PredictionExercise(
         id="1.3",
+        title="One line more per layer",
+        low=0.0,
+        high=1.0,
+        factor=1.2,
+        atol=0.05,
+        hint="Which of the troubles of this notebook is left, when every unit's $x$ varies by 1 "
+        "over the digits?",
+        wrong_turns=[
+            WrongTurn(
+                "it cannot help",
+                (0.0, 0.3),
+                "Six layers kept less than a thousandth of what differs between digits. With the "
+                "line, every layer is given numbers that differ by about 1 before its sigmoids, so "
+                "the digits reach the outputs, and the error reaches layer 1.",
+            ),
+            WrongTurn(
+                "half the way",
+                (0.3, 0.65),
+                "It helps by more than that: within 50 steps most digits are read.",
+            ),
+        ],
+        praise="The line brings the digits to the top and the error to the bottom, so the net "
+        "learns from the first step.",
+        note="In every layer each unit's $x$ now varies by about 1 over the digits of the batch, "
+        "whatever the weights: no sigmoid is given nearly the same number for every digit.",
+    ),
+    FunctionExercise(
+        id="1.4",
         title="Count the saturated",
         solution=saturated_shares,
         inputs=_layers,
@@ -144,7 +172,7 @@ EXERCISES = [
         ],
     ),
     FunctionExercise(
-        id="1.4",
+        id="1.5",
         title="How far does x spread?",
         solution=spread_of_x,
         inputs=_numbers_and_scale,
@@ -196,7 +224,7 @@ EXERCISES = [
         ],
     ),
     ValueExercise(
-        id="1.5",
+        id="1.6",
         title="Six sigmoids",
         solution=best_factor,
         rtol=0.02,
@@ -222,6 +250,48 @@ EXERCISES = [
             WrongTurn("five layers", (1 / 4) ** 5, "Count again: there are six sigmoids."),
         ],
     ),
+    PredictionExercise(
+        id="1.7",
+        title="Find the fault",
+        choices=(
+            "layer 3, too small",
+            "layer 3, too large",
+            "layer 4, too small",
+            "layer 4, too large",
+        ),
+        answer="layer 4, too small",
+        hint=(
+            "The error comes down from the outputs. Where is the last layer that is as it should "
+            "be, and what does the error meet next?",
+            "The plot divides by $|W|$. What does that do to a layer whose $W$ is ten times too "
+            "small?",
+        ),
+        wrong_turns=[
+            WrongTurn(
+                "where the curve is low",
+                "layer 3, too small",
+                "Then layer 3 itself would stand ten times too *high*, for its gradient is divided "
+                "by its own small weights. It stands too low, and so do layers 1 and 2.",
+            ),
+            WrongTurn(
+                "divided by large weights",
+                "layer 3, too large",
+                "That explains layer 3 alone. Its large weights would pass ten times *more* error "
+                "to layers 1 and 2, and these get ten times less.",
+            ),
+            WrongTurn(
+                "the high place is a large weight",
+                "layer 4, too large",
+                "Divided by large weights, layer 4 would stand too *low*, and the layers below it "
+                "would get more error, not less.",
+            ),
+        ],
+        praise="Its gradient is as it should be, but divided by weights ten times too small; and "
+        "through these weights a tenth of the error gets to the layers below.",
+        note="The gradient of layer 4 is as it should be, but divided by weights ten times too "
+        "small. Through these weights a tenth of the error gets to layers 1 to 3; layers 5, 6 and "
+        "the outputs lie above them and notice nothing.",
+    ),
 ]
 
 QUIZ = [
@@ -240,11 +310,11 @@ QUIZ = [
         {
             "Training and test digits come from different writers": "That is a covariate shift of "
             "the *data*. Internal means: inside the net.",
-            "The distribution of what a layer is given changes, because weights below do": "Yes: "
-            "the $x$ of layer 3 moved by some fifty widths within a hundred steps, and with it "
-            "what the output layer is given.",
-            "The output layer gets worse when the hidden layers learn": "That was the suspected "
-            "harm. In our test an old output layer got better.",
+            "The distribution of activations changes because the net's own parameters do": "Yes. "
+            "The definition does not say which parameters: when layer 3 sank, more than three "
+            "quarters came from its own weights and biases. Nor does it say that this harms.",
+            "The output layer gets worse when the hidden layers learn": "That is the harm that was "
+            "suspected. In our test an old output layer got better.",
         },
         correct=1,
     ),
@@ -269,5 +339,19 @@ QUIZ = [
             "the seven works.",
         },
         correct=1,
+    ),
+    Question(
+        "Six layers learned with one line of BN each, and did not without. What has this notebook "
+        "shown about the reason?",
+        {
+            "BN stops the drift, and drift was the trouble": "That was not measured: in our test "
+            "drift did no harm. Notebook 13 looks at it.",
+            "A net with more parameters learns more easily": "BN adds two numbers per unit. A net "
+            "of one layer with more parameters than ours learned, and one of six layers did not.",
+            "It leaves the reason open": "Yes. That each layer's scale is fixed fits what we saw: "
+            "without it digits and errors fade. To show a reason one needs an experiment that "
+            "changes this one thing only.",
+        },
+        correct=2,
     ),
 ]

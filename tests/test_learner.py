@@ -1,0 +1,132 @@
+"""A learner works through the course: every exercise solved in their own copies, in order.
+
+What passes is kept and used by the notebooks that follow; at the end their own layer trains the
+net of notebook 01 that did not learn. The notebooks of the spine run whole, of the others the
+cells that ask. No solution is shown to it that learners do not get: the text of solution().
+"""
+
+import ast
+import importlib.util
+import inspect
+import json
+import re
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from bnlib.course.kit.asking import exercises_of
+from bnlib.course.kit.exercises import PredictionExercise, ValueExercise
+
+ROOT = Path(__file__).resolve().parent.parent
+SPINE = ("03", "04", "05", "06", "07", "09")
+CHECK = re.compile(r'\bcheck\("([\d.]+)", (\w+)\)')
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(f"make_{name}", ROOT / ".make" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+tool = load("notebooks")
+
+
+def solved(source):
+    """A cell that asks, with its stub replaced by what the exercise's solution shows."""
+    number, name = CHECK.search(source).groups()
+    exercise = exercises_of(number.split(".")[0])[number]
+    if isinstance(exercise, PredictionExercise):
+        guess = exercise.choices[0] if exercise.choices else exercise.low
+        return re.sub(rf"^{name} = \.\.\..*$", f"{name} = {guess!r}", source, flags=re.MULTILINE)
+    text = textwrap.dedent(inspect.getsource(exercise.solution)).strip()
+    own = exercise.solution.__name__
+    if isinstance(exercise, ValueExercise):
+        answer = f"{text}\n\n\n{name} = {own}()"
+        return re.sub(rf"^{name} = \.\.\..*$", lambda _: answer, source, flags=re.MULTILINE)
+    (stub,) = (node for node in ast.parse(source).body if getattr(node, "name", "") == name)
+    lines = source.splitlines()
+    lines[stub.lineno - 1 : stub.end_lineno] = [re.sub(rf"\b{own}\b", name, text)]
+    return "\n".join(lines)
+
+
+def copy_of(path, whole):
+    """The learner's copy with every answer in it; of the notebooks beside the spine only what asks."""
+    nb = json.loads(path.read_text(encoding="utf-8"))
+    kept = []
+    for cell in nb["cells"]:
+        source = "".join(cell["source"])
+        asks = cell["cell_type"] == "code" and CHECK.search(source)
+        if whole or asks or "use_course_style()" in source:
+            kept.append({**cell, "source": solved(source) if asks else source})
+    return {**nb, "cells": kept}
+
+
+def said(nb):
+    """What each cell that asks answered, by number, and all that was printed."""
+    verdicts, printed = {}, []
+    for cell in nb.cells:
+        texts = [
+            o.get("text") or o.get("data", {}).get("text/plain", "")
+            for o in cell.get("outputs", [])
+        ]
+        printed += texts
+        if cell.cell_type == "code" and (asked := CHECK.search(cell.source)):
+            verdicts[asked[1]] = texts[-1] if texts else ""
+    return verdicts, "\n".join(printed)
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory):
+    """Every notebook, solved and run in one work folder: {number: (verdicts, printed)}."""
+    work = tmp_path_factory.mktemp("mein Kürs") / "work"
+    work.mkdir()
+    environment = tool.ENVIRONMENT | {"BNLIB_WORK": str(work)}
+    found = {}
+    for path in sorted((ROOT / "notebooks").glob("0*.ipynb")):
+        number = path.name[:2]
+        nb = tool.nbformat.from_dict(copy_of(path, whole=number in SPINE))
+        found[number] = said(tool.execute(nb, folder=work, environment=environment))
+    return work, found
+
+
+def test_every_answer_is_right_or_noted(course):
+    _, found = course
+    asked = {number: text for verdicts, _ in found.values() for number, text in verdicts.items()}
+    wrong = {
+        n: text for n, text in asked.items() if "✓ Right." not in text and "✎ Noted." not in text
+    }
+    assert not wrong
+    everything = {n for name in found for n in exercises_of(name)}
+    assert set(asked) == everything
+
+
+def test_what_passed_is_used_from_then_on(course):
+    work, found = course
+    kept = {path.stem for path in (work / "my_layer").glob("*.py")}
+    assert {"normalize", "batch_norm", "hidden_layer", "batch_norm_backward", "BatchNorm"} <= kept
+    assert {"BatchNormFunction", "BatchNormModule"} <= kept
+    for number in SPINE:
+        printed = found[number][1]
+        assert ": yours, from work/my_layer/" in printed
+        assert "the course's own" not in printed
+
+
+def test_own_layer_repairs_the_net_that_did_not_learn(course):
+    _, found = course
+    printed = found["07"][1]
+    assert "BatchNorm: yours, from work/my_layer/BatchNorm.py" in printed
+    assert "✓ with this layer: more than eight in ten" in printed
+
+
+def test_progress_counts_them_all(course, monkeypatch):
+    from bnlib.course import progress
+    from bnlib.course.kit import own_layer
+
+    work, found = course
+    monkeypatch.setenv("BNLIB_WORK", str(work))
+    monkeypatch.setattr(own_layer, "_solved_here", set())
+    for line in str(progress()).splitlines():
+        done, of = re.search(r"(\d+) of (\d+) solved", line).groups()
+        assert done == of, line
