@@ -116,6 +116,15 @@ def test_answer_that_uses_data_is_not_kept(shell, work):
     assert not (work / "my_layer" / "double.py").exists()
 
 
+def test_own_variables_may_be_called_like_arrays_of_the_notebook(shell, work):
+    ns = run(
+        shell,
+        "import numpy as np\nx = np.ones(9)\nhalf = np.ones(3)",
+        "def double(x, *, m=2):\n    half = [x for x in (x,)]\n    return m * half[0]",
+    )
+    assert "work/my_layer/double.py" in keep("double", ns["double"])
+
+
 def test_lambda_is_not_kept(shell):
     ns = run(shell, "double = lambda x: 2 * x")
     with pytest.raises(NotKept, match="with `def` or `class`"):

@@ -17,6 +17,7 @@ import inspect
 import json
 import linecache
 import os
+import symtable
 import textwrap
 from contextlib import suppress
 from pathlib import Path
@@ -166,8 +167,20 @@ def _source_of(thing):
     node = found[0]
     first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
     source = textwrap.dedent("\n".join(text.splitlines()[first - 1 : node.end_lineno]))
-    names = dict.fromkeys(n.id for n in ast.walk(node) if isinstance(n, ast.Name))
-    return source, names, functions[0].__globals__
+    return source, _globals_of(source), functions[0].__globals__
+
+
+def _globals_of(source):
+    """The names that a function or class looks up outside itself: not its own variables, which may
+    be called like an array of the notebook."""
+    module = symtable.symtable(source, "answer", "exec")
+    names = {s.get_name() for s in module.get_symbols() if s.is_referenced()}  # bases, defaults
+    tables = list(module.get_children())
+    while tables:
+        table = tables.pop()
+        tables += table.get_children()
+        names |= {s.get_name() for s in table.get_symbols() if s.is_global()}
+    return sorted(names)
 
 
 def _importable(value):
