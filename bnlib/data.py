@@ -7,6 +7,7 @@ repeatable. This module needs NumPy alone and imports nothing else of bnlib.
 import hashlib
 import io
 import os
+import sys
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -39,6 +40,10 @@ class Mnist(NamedTuple):
 
     x_train  (8000, 28, 28) uint8, 0 is paper and 255 is ink      y_train  (8000,) int64 in 0..9
     x_test   (2000, 28, 28) uint8, the same                       y_test   (2000,) int64 in 0..9
+
+    >>> digits = mnist10k()
+    >>> isinstance(digits, Mnist), digits.y_test.shape
+    (True, (2000,))
     """
 
     x_train: np.ndarray
@@ -51,6 +56,10 @@ class Regression(NamedTuple):
     """A regression set and the line that made it: y = x @ w + noise.
 
     x  (N, D) float64      y  (N,) float64      w  (D,) float64, the weights to be found
+
+    >>> line = make_two_scales(np.random.default_rng(0), n=50)
+    >>> isinstance(line, Regression), line.w
+    (True, array([1. , 0.1]))
     """
 
     x: np.ndarray
@@ -110,14 +119,17 @@ def as_features(images, dtype=np.float32):
 def minibatches(x, y, batch_size, rng, *, drop_last=True) -> Iterator[tuple]:
     """Iterate over x and y once, in a fresh random order, `batch_size` rows at a time.
 
-    x, y        arrays or tensors with N rows each; row i of both belongs together
+    x, y        N rows each, by position: row i of both belongs together. Arrays, tensors, or what
+                NumPy makes arrays of: lists, the tables and columns of pandas, whose labels of
+                rows do not count
     batch_size  rows per mini-batch, 1..N
     rng         numpy.random.Generator; the order is drawn from it when this function is called
     drop_last   leave out the last batch when it would be smaller (a batch of one row has no
                 variance, so Batch Normalization cannot train on it)
 
-    Yields (x_batch, y_batch), copies of batch_size rows. Raises ValueError when x and y differ in
-    length or batch_size is not in 1..N, TypeError when rng is not a Generator.
+    Yields (x_batch, y_batch), copies of batch_size rows: tensors of tensors, arrays of all else.
+    Raises ValueError when x and y differ in length, have no rows, or batch_size is not in 1..N,
+    TypeError when rng is not a Generator or x or y no array can be made of.
 
     >>> x = np.arange(5.0)
     >>> [len(x_batch) for x_batch, _ in minibatches(x, x, 2, np.random.default_rng(0))]
@@ -126,10 +138,9 @@ def minibatches(x, y, batch_size, rng, *, drop_last=True) -> Iterator[tuple]:
     >>> sorted(np.concatenate([x_batch for x_batch, _ in rows]).tolist())
     [0.0, 1.0, 2.0, 3.0, 4.0]
     """
+    x, y = paired_rows(x, y)
     n = len(x)
-    if len(y) != n:
-        raise ValueError(f"y has {len(y)} rows; x has {n}, and both need the same number")
-    batch_size = _whole_number("batch_size", batch_size, 1, n)
+    batch_size = whole_number("batch_size", batch_size, 1, n)
     order = _generator(rng).permutation(n)
     stop = n - n % batch_size if drop_last else n
     picks = (order[i : i + batch_size] for i in range(0, stop, batch_size))
@@ -155,7 +166,7 @@ def make_two_scales(rng, n=100, scale=10.0, *, mean=(0.0, 0.0), noise=0.1) -> Re
     >>> (x * w).std(axis=0).round(1)
     array([1., 1.])
     """
-    n = _whole_number("n", n, 2)
+    n = whole_number("n", n, 2)
     mean = np.asarray(mean, dtype=np.float64)
     if mean.shape != (2,):
         raise ValueError(f"mean has shape {mean.shape}; two numbers are expected")
@@ -185,7 +196,7 @@ def make_activations(rng, n, mean, std, dtype=np.float64):
     >>> x.mean(axis=0).round(1) + 0.0, x.std(axis=0).round(1)
     (array([0., 5.]), array([1., 3.]))
     """
-    n = _whole_number("n", n, 1)
+    n = whole_number("n", n, 1)
     mean, std = np.atleast_1d(np.asarray(mean, float)), np.atleast_1d(np.asarray(std, float))
     if mean.ndim != 1 or std.ndim != 1 or 1 < mean.size != std.size > 1:
         raise ValueError(
@@ -197,6 +208,37 @@ def make_activations(rng, n, mean, std, dtype=np.float64):
     return (mean + std * _generator(rng).standard_normal(shape)).astype(dtype)
 
 
+def paired_rows(x, y, x_name="x", y_name="y"):
+    """Return x and y with rows that go by position, or say what is wrong with them."""
+    x, y = as_rows(x_name, x), as_rows(y_name, y)
+    if len(x) != len(y) or len(x) == 0:
+        raise ValueError(
+            f"{x_name} has {len(x)} rows, {y_name} has {len(y)}; expected as many, one or more"
+        )
+    return x, y
+
+
+def as_rows(name, a):
+    """Return a as it is where a[i] is row i, else as an array: a[i] of a Series goes by label."""
+    if isinstance(a, np.ma.MaskedArray):
+        raise TypeError(
+            f"{name} is a masked array; expected values throughout: "
+            "fill the masked ones (filled), or leave their rows out"
+        )
+    tensor = getattr(sys.modules.get("torch"), "Tensor", np.ndarray)  # this module needs no torch
+    kind = type(a).__name__
+    if not isinstance(a, (np.ndarray, tensor)):
+        try:
+            a = np.asarray(a)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise TypeError(f"{name} is a {kind} that NumPy makes no array of: {error}") from error
+        if a.dtype == object:
+            raise TypeError(f"{name} is a {kind} of which NumPy makes objects; expected numbers")
+    if a.ndim == 0:
+        raise TypeError(f"{name} is a {kind} with no axis; expected rows")
+    return a
+
+
 def _generator(rng):
     if not isinstance(rng, np.random.Generator):
         raise TypeError(
@@ -206,7 +248,7 @@ def _generator(rng):
     return rng
 
 
-def _whole_number(name, value, low, high=None):
+def whole_number(name, value, low, high=None):
     """Return value as an int, or say which argument is not a whole number in low..high."""
     wanted = "a whole number, " + (f"{low} or more" if high is None else f"{low} to {high}")
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):

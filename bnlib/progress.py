@@ -2,11 +2,14 @@
 
 In a notebook it is one live line with a bar; when the work is done, the cell shows again the
 line it began with ("2,000 steps"), so a committed notebook re-runs to the same bytes. On a
-terminal it is one line on stderr, wiped at the end. Anywhere else it is silent.
+terminal it is one line on stderr, cut to the terminal's width and made of characters that it
+has, wiped at the end. Anywhere else it is silent.
 """
 
 import contextlib
 import html
+import os
+import shutil
 import sys
 import time
 
@@ -56,11 +59,6 @@ def _display(steps):
     return _TerminalLine(steps) if sys.stderr is not None and sys.stderr.isatty() else None
 
 
-def _bar(step, steps, width=24):
-    full = step * width // max(steps, 1)
-    return "█" * full + "░" * (width - full)
-
-
 class _NotebookLine:
     def __init__(self, steps):
         from IPython.display import display
@@ -85,12 +83,39 @@ class _NotebookLine:
 
 
 class _TerminalLine:
+    BAR, LEAST = 24, 6  # characters of a whole bar, and of the shortest that is worth showing
+
     def __init__(self, steps):
         self.steps = steps
 
     def update(self, step, loss):
-        text = f"{_bar(step, self.steps)} {step:,} of {self.steps:,} steps, loss {loss:.4g}"
+        text = f"{step:,} of {self.steps:,} steps, loss {loss:.4g}"
+        room = _columns(sys.stderr) - 1  # a full line is where some terminals begin a new one
+        width = min(self.BAR, room - len(text) - 1)
+        if width >= self.LEAST:
+            full, empty = "█░" if _can_show("█░", sys.stderr) else "#."
+            done = step * width // max(self.steps, 1)
+            text = f"{full * done}{empty * (width - done)} {text}"
+        elif len(text) > room:
+            text = f"{step}/{self.steps}"[:room]
         print(f"\r\x1b[2K{text}", end="", file=sys.stderr, flush=True)
 
     def finish(self, step):
         print("\r\x1b[2K", end="", file=sys.stderr, flush=True)
+
+
+def _columns(stream):
+    """The terminal's width now; where it cannot be asked, what COLUMNS says, or 80."""
+    try:
+        columns = os.get_terminal_size(stream.fileno()).columns
+    except (AttributeError, OSError, ValueError):
+        columns = 0
+    return columns or shutil.get_terminal_size().columns
+
+
+def _can_show(text, stream):
+    try:
+        text.encode(getattr(stream, "encoding", None) or "utf-8")
+    except (UnicodeError, LookupError):
+        return False
+    return True

@@ -183,6 +183,39 @@ def rng():
     return np.random.default_rng(0)
 
 
+class ByLabel:
+    """As a pandas Series whose index runs backwards: a[i] is the row labelled i."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def __len__(self):
+        return len(self.values)
+
+    def __getitem__(self, labels):
+        return self.values[::-1][labels]
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self.values, dtype)
+
+
+@pytest.fixture
+def table():
+    """table(kind, array): its rows as a list, by label, as a table of pandas or a tensor."""
+
+    def make(kind, a):
+        if kind == "list":
+            return a.tolist()
+        if kind == "by label":
+            return ByLabel(a)
+        if kind == "torch":
+            return pytest.importorskip("torch").from_numpy(a)
+        pandas = pytest.importorskip("pandas")
+        return (pandas.Series if a.ndim == 1 else pandas.DataFrame)(a, index=range(len(a))[::-1])
+
+    return make
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
     """Under --dist loadfile, treat each notebook's fresh run as a file: it takes as long as one."""

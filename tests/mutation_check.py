@@ -425,13 +425,13 @@ MUTANTS = [
     ),
     torch(
         "momentum=None as a fixed momentum",
-        "momentum = (count + 1).to(mean.dtype).reciprocal()",
+        "momentum = self.num_batches_tracked.to(mean.dtype).reciprocal()",
         "momentum = 0.1",
         "bnlib/torch/modules.py",
     ),
     torch(
         "batches never counted",
-        "            count.add_(1)\n",
+        "            self.num_batches_tracked.add_(1)\n",
         "            pass\n",
         "bnlib/torch/modules.py",
     ),

@@ -328,13 +328,18 @@ def test_minibatches_are_copies_that_may_be_changed(digits):
 @pytest.mark.parametrize(
     ("arguments", "error", "text"),
     [
-        ((np.zeros(4), np.zeros(5), 2), ValueError, "y has 5 rows; x has 4"),
+        ((np.zeros(4), np.zeros(5), 2), ValueError, "x has 4 rows, y has 5; expected as many"),
+        ((np.zeros(0), np.zeros(0), 1), ValueError, "x has 0 rows, y has 0; expected as many, one"),
+        ((np.zeros(4), None, 2), TypeError, "y is a NoneType of which NumPy makes objects"),
+        ((3.0, np.zeros(4), 2), TypeError, "x is a float with no axis; expected rows"),
+        (([[1.0], [2.0, 3.0]], [0, 1], 2), TypeError, "x is a list that NumPy makes no array of"),
+        ((np.ma.masked_less([0, 1], 1), [0, 1], 2), TypeError, "x is a masked array; expected val"),
         ((np.zeros(4), np.zeros(4), 5), ValueError, "batch_size is 5; a whole number, 1 to 4"),
         ((np.zeros(4), np.zeros(4), 0), ValueError, "batch_size is 0"),
         ((np.zeros(4), np.zeros(4), 2.0), TypeError, "batch_size is 2.0"),
         ((np.zeros(4), np.zeros(4), True), TypeError, "batch_size is True"),
     ],
-    ids=["lengths differ", "too large", "zero", "float", "bool"],
+    ids=lambda v: v if isinstance(v, str) else "",
 )
 def test_minibatches_refuse(arguments, error, text):
     with pytest.raises(error, match=text):
@@ -351,6 +356,29 @@ def test_minibatches_take_torch_tensors():
     x = torch.arange(8.0).reshape(4, 2)
     x_batch, y_batch = next(data.minibatches(x, x[:, 0], 4, np.random.default_rng(0)))
     assert torch.equal(x_batch[:, 0], y_batch)
+
+
+# ---- rows by position ----------------------------------------------------------------------------
+
+
+def test_by_label_pairs_wrongly_where_it_is_indexed(table):
+    assert table("by label", np.arange(3))[np.array([0, 1])].tolist() == [2, 1]
+
+
+@pytest.mark.parametrize("kind", ["list", "by label", "pandas"])
+@pytest.mark.parametrize("shape", [(6,), (6, 1)])
+def test_minibatches_take_rows_by_position(table, kind, shape):
+    x = np.arange(6)
+    rows = table(kind, x.reshape(shape))
+    for x_batch, y_batch in data.minibatches(x, rows, 2, np.random.default_rng(0)):
+        assert isinstance(y_batch, np.ndarray)
+        assert x_batch.tolist() == y_batch.ravel().tolist()
+
+
+def test_paired_rows_leaves_arrays_and_tensors_alone():
+    torch = pytest.importorskip("torch")
+    for a in (np.ones(3), torch.ones(3)):
+        assert all(b is a for b in data.paired_rows(a, a))
 
 
 # ---- synthetic sets ------------------------------------------------------------------------------
@@ -432,4 +460,9 @@ def test_sets_refuse_a_seed_for_a_generator(make):
 
 def test_public_names_are_those_in_all():
     public = {n for n, v in vars(data).items() if getattr(v, "__module__", "") == data.__name__}
-    assert set(data.__all__) == {n for n in public if not n.startswith("_")} - {"arrays_sha256"}
+    assert set(data.__all__) == {n for n in public if not n.startswith("_")} - {
+        "arrays_sha256",
+        "as_rows",
+        "paired_rows",
+        "whole_number",
+    }

@@ -76,14 +76,15 @@ def test_linear_without_input_gradient_still_has_its_own(rng):
 @pytest.mark.parametrize(
     ("arguments", "error", "text"),
     [
-        ({"in_features": 0}, ValueError, "in_features is 0; expected at least 1"),
-        ({"out_features": -1}, ValueError, "out_features is -1; expected at least 1"),
+        ({"in_features": 0}, ValueError, "in_features is 0; a whole number, 1 or more"),
+        ({"out_features": -1}, ValueError, "out_features is -1; a whole number"),
+        ({"in_features": 2.5}, TypeError, "in_features is 2.5; a whole number, 1 or more"),
         ({"rng": 3}, TypeError, r"rng is a int; expected np.random.default_rng\(seed\)"),
         ({"init": "kaiming"}, ValueError, "init is 'kaiming'; expected one of xavier, he, lecun"),
         ({"init": -1.0}, ValueError, "init is -1.0; expected a standard deviation"),
         ({"dtype": np.int32}, TypeError, "dtype is int32; expected float32 or float64"),
     ],
-    ids=["in", "out", "rng", "init-name", "init-number", "dtype"],
+    ids=["in", "out", "fraction", "rng", "init-name", "init-number", "dtype"],
 )
 def test_linear_bad_argument_raises(rng, arguments, error, text):
     arguments = {"in_features": 4, "out_features": 3, "rng": rng} | arguments
@@ -178,6 +179,11 @@ def test_dropout_bad_p_raises(rng, p):
         Dropout(p, rng=rng)
 
 
+def test_dropout_p_that_is_no_number_raises(rng):
+    with pytest.raises(TypeError, match=r"p is '0.5'; expected a probability in \[0, 1\)"):
+        Dropout("0.5", rng=rng)
+
+
 # ---- Sequential
 
 
@@ -262,6 +268,34 @@ def test_sequential_spares_the_input_gradient(rng, first):
 def test_sequential_refuses_what_is_no_layer():
     with pytest.raises(TypeError, match="layer 1 is a function; expected a Layer"):
         Sequential(ReLU(), lambda x: x)
+
+
+def test_sequential_refuses_a_layer_at_two_places(rng):
+    act = ReLU()
+    with pytest.raises(ValueError, match=r"layers\[0\] and layers\[2\] are the same ReLU object"):
+        Sequential(act, Linear(2, 2, rng=rng), act)
+
+
+def test_sequential_refuses_a_layer_at_two_places_of_nested_ones(rng):
+    act = ReLU()
+    with pytest.raises(
+        ValueError, match=r"layers\[0\]\[1\] and layers\[1\]\[0\]\[0\] are the same"
+    ):
+        Sequential(Sequential(Sigmoid(), act), Sequential(Sequential(act)))
+
+
+@pytest.mark.parametrize("call", [Sequential.train, lambda m: m.backward(np.ones(3))])
+def test_sequential_refuses_a_layer_that_was_put_at_a_second_place(call):
+    model = Sequential(Sequential(ReLU()), Sigmoid())
+    model(np.ones(3))
+    model.layers[1] = model[0][0]
+    with pytest.raises(ValueError, match=r"layers\[0\]\[0\] and layers\[1\] are the same ReLU"):
+        call(model)
+
+
+def test_two_sequentials_may_share_a_layer(rng):
+    act, x = ReLU(), rng.normal(size=4)
+    assert_allclose(Sequential(act, Sigmoid())(x), Sigmoid()(Sequential(act)(x)))
 
 
 def test_reprs_read_like_the_constructors(rng):

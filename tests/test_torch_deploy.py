@@ -1,8 +1,11 @@
 """bnlib.torch.convert, fuse and recompute_statistics."""
 
+import contextlib
 import copy
+import functools
 import pickle
 import re
+import sys
 
 import pytest
 
@@ -11,7 +14,7 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 import bnlib.torch  # noqa: E402
-from bnlib.torch import convert, fuse, recompute_statistics  # noqa: E402
+from bnlib.torch import convert, fuse, recompute_statistics, revert  # noqa: E402
 from bnlib.torch.deploy import FoldedBatchNorm  # noqa: E402
 
 KINDS = ["BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "SyncBatchNorm"]
@@ -113,6 +116,40 @@ def test_a_converted_model_copies_and_pickles():
 def test_convert_refuses_what_is_no_module():
     with pytest.raises(TypeError, match=r"model is of type function.*torch\.nn\.Module"):
         convert(lambda x: x)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_revert_is_the_way_back(kind):
+    layer = getattr(nn, kind)(3)
+    state, attributes = layer.state_dict(), set(vars(layer))
+    assert type(revert(convert(layer))) is getattr(nn, kind)
+    assert set(vars(layer)) == attributes
+    assert all(layer.state_dict()[name].data_ptr() == t.data_ptr() for name, t in state.items())
+
+
+def test_revert_takes_lazy_ones_and_leaves_subclasses():
+    class Own(bnlib.torch.BatchNorm2d):
+        pass
+
+    model = revert(convert(nn.Sequential(nn.LazyBatchNorm2d(), Own(3))))
+    model(torch.randn(4, 3, 2, 2))
+    assert [type(m) for m in model] == [nn.BatchNorm2d, Own]
+
+
+def test_revert_refuses_what_is_no_module():
+    with pytest.raises(TypeError, match=r"model is of type int.*torch\.nn\.Module"):
+        revert(3)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_reverted_model_suits_tools_that_go_by_type(training):
+    layers = nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3), nn.ReLU()
+    model, names = convert(nn.Sequential(*layers)).train(training), [["0", "1", "2"]]
+    fuse_modules = torch.ao.quantization.fuse_modules
+    fuse_modules = torch.ao.quantization.fuse_modules_qat if training else fuse_modules
+    with pytest.raises(AssertionError, match="did not find fuser method"):
+        fuse_modules(model, names)
+    assert type(fuse_modules(revert(model), names)[1]) is nn.Identity
 
 
 # ---- fuse
@@ -239,6 +276,54 @@ def test_fuse_folds_a_residual_net():
     assert report.left == {}
 
 
+class TorchvisionBlock(nn.Module):
+    """As the well-known residual nets are written."""
+
+    def __init__(self, channels, downsample=None):
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(channels, channels, 1), nn.BatchNorm2d(channels)
+        self.relu, self.downsample = nn.ReLU(inplace=True), downsample
+
+    def forward(self, x):
+        identity = x
+        out = self.relu(self.bn1(self.conv1(x)))
+        if self.downsample is not None:
+            identity = self.downsample(x)
+        out += identity
+        return self.relu(out)
+
+
+class TorchvisionNet(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList(
+            [
+                TorchvisionBlock(2),
+                TorchvisionBlock(2, nn.Sequential(nn.Conv2d(2, 2, 1), nn.BatchNorm2d(2))),
+            ]
+        )
+        self.convs = nn.ModuleList(nn.Conv2d(2, 2, 1) for _ in range(2))
+        self.bns = nn.ModuleList(nn.BatchNorm2d(2) for _ in range(2))
+        self.drop = 0.5
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer(x)
+        for i, (conv, bn) in enumerate(zip(self.convs, self.bns)):  # noqa: B905
+            x = bn(conv(x))
+            if i < len(self.convs) - 1:
+                x = nn.functional.relu(x)
+        if self.drop > 0 and isinstance(self.convs, nn.ModuleList):
+            x = nn.functional.dropout(x, self.drop, self.training)
+        return torch.flatten(x, 1)
+
+
+def test_fuse_follows_branches_that_attributes_decide():
+    report = fused_equals(TorchvisionNet(), randn(2, 2, 6, 6)).fusion_report
+    assert len(report.folded) == 5
+    assert report.left == {}
+
+
 class Net(nn.Module):
     """A convolution, a batch norm, and the forward that a test gives."""
 
@@ -267,10 +352,13 @@ class Net(nn.Module):
         (lambda m, x: m.bn(m.conv(x).relu_()), r"comes from relu_\(\)"),
         (lambda m, x: m.bn(m.conv(x)) + m.conv.weight.sum(), "other code reads"),
         (lambda m, x: m.bn(m.conv(x)) * m.bn.running_var.mean(), "other code reads"),
-        (lambda m, x: m.bn.forward(m.conv(x)), "other code reads"),
+        (lambda m, x: m.bn.forward(m.conv(x)), "cannot follow Net.forward"),
         (lambda m, x: m.conv(x), "evaluation does not use it"),
         (lambda m, x: m.bn(m.conv(x)) if m.training else m.conv(x), "evaluation does not use it"),
-        (lambda m, x: m.bn(m.conv(x)) if x.sum() > 99 else m.conv(x), "used elsewhere"),
+        (
+            lambda m, x: m.bn(m.conv(x)) if x.sum() > 99 else m.conv(x),
+            r"other ways by x.sum\(\) > 99",
+        ),
         (lambda m, x: m.conv(x) if len(x) > 9 else m.bn(m.conv(x)), "torch.fx cannot follow Net"),
     ],
 )
@@ -285,9 +373,10 @@ def test_fuse_leaves_alone_what_is_used_elsewhere(forward, reason):
     [
         lambda m, x: m.bn(input=m.conv(input=x)),
         lambda m, x: m.bn(m.conv(x)) + m.bn(m.conv(-x)),
-        lambda m, x: m.bn(m.conv(x)) if x.sum() > 0 else -m.bn(m.conv(x)),
+        lambda m, x: m.bn(m.conv(x)) if m.run is not None else m.conv(x),
+        lambda m, x: [x := layer(x) for i, layer in enumerate((m.conv, m.bn)) if i >= 0][-1],
     ],
-    ids=["keywords", "twice the same", "on both branches"],
+    ids=["keywords", "twice the same", "by an attribute", "by a fixed number"],
 )
 def test_fuse_folds_where_every_use_is_the_pair(forward):
     fused = fused_equals(Net(forward), randn(2, 2, 5, 5))
@@ -301,31 +390,269 @@ def test_fuse_leaves_a_layer_with_two_batch_norms_alone():
 
 def test_fuse_survives_checks_of_the_input():
     def forward(m, x):
-        assert x.dim() == 4
-        if x.shape[1] != 2:
+        assert x.dim() in (4, 5), "images"
+        assert not x.is_complex()
+        if x.shape[1] != 2 or x.dim() < 3:
             raise ValueError("two channels")
+        if not x.is_floating_point():
+            raise TypeError("floats")
+        if x.dim() not in (4, 5):
+            raise ValueError("images")
         return m.bn(m.conv(x))
 
     assert fused_equals(Net(forward), randn(2, 2, 5, 5)).fusion_report.left == {}
 
 
-@pytest.mark.parametrize("default", [None, False, True])
-def test_fuse_looks_at_optional_arguments_given_and_not(default):
+def test_fuse_leaves_alone_what_an_optional_argument_decides():
     class Optional(Net):
-        def forward(self, x, raw=default):
+        def forward(self, x, raw=False):
             h = self.conv(x)
-            return self.bn(h) if not raw else h
+            return h if raw else self.bn(h)
 
-    assert "used elsewhere" in left(fused_equals(Optional(None), randn(2, 2, 5, 5)))
+    assert "other ways by raw" in left(fused_equals(Optional(None), randn(2, 2, 5, 5)))
 
 
-def test_fuse_looks_at_arguments_that_are_asked_whether_they_are_none():
-    class Optional(Net):
-        def forward(self, x, mask=None):
-            h = self.conv(x)
-            return self.bn(h) + h if mask is None else self.bn(h) * mask
+def by_type(m, x):
+    c = m.conv(x[0] if isinstance(x, list) else x)
+    return m.bn(c) + c if isinstance(x, list) else m.bn(c)
 
-    assert "used elsewhere" in left(fused_equals(Optional(None), randn(2, 2, 5, 5)))
+
+def by_is_tensor(m, x):
+    c = m.conv(x)
+    return m.bn(c) + c if torch.is_tensor(x) else m.bn(c)
+
+
+def by_gradients(m, x):
+    c = m.conv(x)
+    return m.bn(c) + c if not torch.is_grad_enabled() else m.bn(c)
+
+
+def by_a_name_of_its_own(m, x):
+    c, flags = m.conv(x), []
+    flags.append(torch.is_tensor(x))
+    total = m.bn(c)
+    for flag in flags:
+        seen = flag
+        if seen:
+            total = total + c
+    return total
+
+
+def by_an_error(m, x):
+    c = m.conv(x)
+    try:
+        return m.bn(c) + c * int(x.abs().max() > 0)
+    except TypeError:
+        return m.bn(c)
+
+
+def by_a_suppressed_error(m, x):
+    c, y = m.conv(x), 0
+    with contextlib.suppress(TypeError):
+        y = c * int(x.abs().max() > 0)
+    return m.bn(c) + y
+
+
+def by_a_pattern(m, x):
+    c = m.conv(x)
+    match x:
+        case torch.Tensor():
+            return m.bn(c) + c
+        case _:
+            return m.bn(c)
+
+
+def by_a_short_circuit(m, x):
+    c = m.conv(x)
+    kept = torch.is_tensor(x) and c
+    return m.bn(c) + kept
+
+
+def by_a_function(m, x):
+    return by_is_tensor(m, x)
+
+
+def by_a_closure(m, x):
+    seen = torch.is_tensor(x)
+
+    def combined(c):
+        return m.bn(c) + c if seen else m.bn(c)
+
+    return combined(m.conv(x))
+
+
+def by_an_index(m, x):
+    c = m.conv(x)
+    return (m.bn, lambda c: m.bn(c) + c)[torch.is_tensor(x)](c)
+
+
+def by_a_range(m, x):
+    c, y = m.conv(x), 0
+    for _ in range(hasattr(x, "storage")):
+        y = c
+    return m.bn(c) + y
+
+
+@functools.singledispatch
+def by_dispatch(c, m):
+    return m.bn(c)
+
+
+@by_dispatch.register
+def _(c: torch.Tensor, m):
+    return m.bn(c) + c
+
+
+def by_dispatched_functions(m, x):
+    return by_dispatch(m.conv(x), m)
+
+
+def by_its_own_count(m, x):
+    c = m.conv(x)
+    m.calls = getattr(m, "calls", 0) + 1
+    return m.bn(c) + c if m.calls > 1 else m.bn(c)
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [
+        by_type,
+        by_is_tensor,
+        by_gradients,
+        by_a_name_of_its_own,
+        by_an_error,
+        by_a_suppressed_error,
+        by_a_pattern,
+        by_a_short_circuit,
+        by_a_function,
+        by_a_closure,
+        by_an_index,
+        by_a_range,
+        by_dispatched_functions,
+        by_its_own_count,
+    ],
+)
+def test_fuse_leaves_alone_what_may_go_another_way(forward):
+    fused = fused_equals(Net(forward), randn(2, 2, 5, 5))
+    assert "cannot follow Net.forward" in left(fused)
+
+
+def test_fuse_leaves_alone_code_whose_source_is_not_at_hand():
+    exec("def forward(m, x):\n    return m.bn(m.conv(x))", names := {})
+    assert "source of forward is not at hand" in left(fuse(Net(names["forward"])))
+
+
+KEPT = []
+
+
+@pytest.mark.parametrize(
+    "keep",
+    [
+        lambda m, c: m.acts.append(c),
+        lambda m, c: m.acts.append([c]),
+        lambda m, c: setattr(m, "last", c),
+        lambda m, c: m.table.update(last=c),
+        lambda m, c: KEPT.append(c),
+        lambda m, c: m.acts.append(lambda: c),
+    ],
+    ids=["list", "nested", "attribute", "dictionary", "global", "function"],
+)
+def test_fuse_leaves_alone_what_is_kept(keep):
+    def forward(m, x):
+        keep(m, c := m.conv(x))
+        return m.bn(c)
+
+    model = Net(forward)
+    model.acts, model.table = [], {}
+    assert "used elsewhere" in left(fused_equals(model, randn(2, 2, 5, 5)))
+
+
+def test_fuse_leaves_alone_what_an_attribute_keeps():
+    def forward(m, x):
+        m.last = m.conv(x)
+        return m.bn(m.last)
+
+    assert "forward changes m.last" in left(fused_equals(Net(forward), randn(2, 2, 5, 5)))
+
+
+def test_fuse_leaves_alone_what_is_kept_before_a_linear():
+    class Keeping(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.bn, self.linear, self.acts = nn.BatchNorm1d(4), nn.Linear(4, 3), []
+
+        def forward(self, x):
+            self.acts.append(y := self.bn(x))
+            return self.linear(y)
+
+    assert left(fused_equals(Keeping(), randn(5, 4))) == "its input comes from the input"
+
+
+def test_fuse_leaves_alone_what_changes_before_the_linear():
+    class InPlace(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.bn, self.linear = nn.BatchNorm1d(4), nn.Linear(4, 3)
+
+        def forward(self, x):
+            h = x.relu()
+            y = self.bn(h)
+            h.add_(1)  # which is what a folded batch norm would hand on
+            return self.linear(y)
+
+    assert "comes from relu" in left(fused_equals(InPlace(), randn(5, 4)))
+
+
+class AlwaysTraining(Net):
+    def train(self, mode=True):
+        super().train(mode)
+        self.bn.train()
+        return self
+
+
+def switched_on(m, x):
+    m.bn.train()
+    return m.bn(m.conv(x))
+
+
+def switched_on_for_a_while(m, x):
+    y = m.bn.train()(m.conv(x))
+    m.bn.eval()
+    return y
+
+
+def switched_on_for_later(m, x):
+    y = m.bn(m.conv(x))
+    m.bn.train()
+    return y
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        AlwaysTraining(lambda m, x: m.bn(m.conv(x))),
+        Net(switched_on),
+        Net(switched_on_for_a_while),
+        Net(switched_on_for_later),
+    ],
+    ids=["always", "at the call", "for the call", "after the call"],
+)
+def test_fuse_leaves_alone_what_stays_in_training_mode(model):
+    assert left(fused_equals(model, randn(2, 2, 5, 5))) == "it stays in training mode"
+
+
+def test_fuse_leaves_alone_what_is_set_to_training_mode():
+    def forward(m, x):
+        m.bn.training = True
+        return m.bn(m.conv(x))
+
+    assert "stays in training mode" in left(fused_equals(Net(forward), randn(2, 2, 5, 5)))
+
+
+def test_fuse_leaves_alone_what_is_inside_torchs_own_modules():
+    layer = nn.TransformerEncoderLayer(4, 2, 8, batch_first=True)
+    layer.norm1 = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(3))
+    assert "cannot follow TransformerEncoderLayer" in left(fuse(nn.Sequential(layer)))
 
 
 def test_fuse_finds_modules_kept_in_a_plain_list():
@@ -403,10 +730,19 @@ class LenNet(nn.Module):
         return self.head(self.features(x).view(len(x), -1))
 
 
-def test_fuse_folds_inside_code_that_cannot_be_traced():
+def test_fuse_folds_around_code_that_cannot_be_traced():
     model = nn.Sequential(LenNet(), nn.BatchNorm1d(2), nn.Linear(2, 3), nn.BatchNorm1d(3))
     report = fused_equals(model, randn(4, 2, 6, 6)).fusion_report
-    assert report.folded == {"0.features.1": "0.features.0", "1": "2", "3": "2"}
+    assert report.folded == {"1": "2", "3": "2"}
+    assert "cannot follow LenNet.forward ('len' is not" in report.left["0.features.1"]
+
+
+def test_fuse_takes_a_part_of_code_that_cannot_be_traced():
+    model, x = trained(LenNet()).eval(), randn(4, 2, 6, 6)
+    want = model(x)
+    model.features = fuse(model.features)
+    assert type(model.features[1]) is FoldedBatchNorm
+    torch.testing.assert_close(model(x), want, rtol=1e-10, atol=1e-10)
 
 
 class Collect(LenNet):
@@ -463,7 +799,7 @@ def test_fuse_draws_no_conclusion_from_endless_branching():
             x = x / 2
         return m.bn(m.conv(x))
 
-    assert "too many branches" in left(fused_equals(Net(forward), randn(2, 2, 5, 5)))
+    assert "other ways by x.sum() > 1" in left(fused_equals(Net(forward), randn(2, 2, 5, 5)))
 
 
 def test_fuse_of_a_lone_batch_norm():
@@ -524,6 +860,36 @@ def test_a_fused_model_copies_pickles_and_traces():
         torch.fx.symbolic_trace(fused),
     ):
         torch.testing.assert_close(twin(x), fused(x), rtol=0, atol=0)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*is deprecated:DeprecationWarning")
+@pytest.mark.parametrize("how", ["script", "trace"])
+def test_a_fused_model_becomes_torchscript(how):
+    model, x = layer_and_norm("Linear")
+    fused = fused_equals(nn.Sequential(*model, nn.ReLU(), bnlib.torch.BatchNorm1d(6)), x)
+    compiled = torch.jit.script(fused) if how == "script" else torch.jit.trace(fused, x)
+    torch.testing.assert_close(compiled(x), fused(x))
+    if how == "script":
+        with pytest.raises(torch.jit.Error, match=r"\(2, 3, 6\).*folded into '0'"):
+            compiled(randn(2, 3, 4))
+
+
+def test_a_fused_model_fuses_again():
+    fused = fuse(nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), LenNet()))
+    fused[1] = nn.Sequential(fused[1], nn.Linear(3, 4), nn.BatchNorm1d(4))
+    assert fuse(fused).fusion_report.folded == {"1.2": "1.1"}
+
+
+def test_fuse_gives_a_profiler_back_its_function():
+    def profiler(*_):
+        pass
+
+    sys.setprofile(profiler)
+    try:
+        fuse(nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3)))
+        assert sys.getprofile() is profiler
+    finally:
+        sys.setprofile(None)
 
 
 def test_fuse_frees_the_batch_norm():

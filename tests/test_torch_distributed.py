@@ -351,6 +351,18 @@ def test_convert_sync_batchnorm_takes_a_layer_ours_and_torchs():
         assert type(SyncBatchNorm.convert_sync_batchnorm(layer)) is SyncBatchNorm
 
 
+def test_convert_sync_batchnorm_leaves_subclasses_alone():
+    class Activated(nn.BatchNorm1d):
+        def forward(self, input):
+            return super().forward(input).relu()
+
+    model, x = nn.Sequential(Activated(3), nn.BatchNorm1d(3)), torch.randn(5, 3)
+    want = copy.deepcopy(model)(x)
+    SyncBatchNorm.convert_sync_batchnorm(model)
+    assert [type(layer) for layer in model] == [Activated, SyncBatchNorm]
+    torch.testing.assert_close(model(x), want, rtol=1e-5, atol=1e-5)
+
+
 def test_convert_sync_batchnorm_leaves_lazy_layers_to_their_first_batch():
     layer = nn.LazyBatchNorm1d()
     assert type(SyncBatchNorm.convert_sync_batchnorm(layer)) is nn.LazyBatchNorm1d

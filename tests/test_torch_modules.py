@@ -4,11 +4,14 @@ import copy
 import io
 import pickle
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
 from torch import nn  # noqa: E402
+from torch.ao.quantization import quantize_fx  # noqa: E402
+from torch.utils.checkpoint import checkpoint  # noqa: E402
 
 import bnlib.torch  # noqa: E402
 
@@ -176,6 +179,80 @@ def test_a_momentum_outside_0_to_1_is_refused_at_the_first_batch():
         layer(torch.randn(5, 3))
 
 
+# ---- numbers
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("momentum", np.float32(0.25)),
+        ("momentum", torch.tensor(0.25)),
+        ("momentum", 0),
+        ("eps", np.float32(0.25)),
+        ("eps", np.array(0.25)),
+        ("eps", torch.tensor(0.25, dtype=torch.float64)),
+        ("eps", 1),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("when", ["built", "set later"])
+def test_a_number_is_whatever_holds_one(name, value, when):
+    ours, theirs = pair("BatchNorm1d", **{name: value if when == "built" else 0.75})
+    setattr(theirs, name, float(value))
+    if when == "set later":
+        setattr(ours, name, value)
+    x = torch.randn(5, 3)
+    torch.testing.assert_close(ours(x), theirs(x), rtol=1e-5, atol=1e-5)
+    assert_same_state(ours, theirs)
+
+
+@pytest.mark.parametrize("count", [np.int64(3), torch.tensor(3)], ids=repr)
+def test_num_features_is_whatever_holds_a_whole_number(count):
+    layer = bnlib.torch.BatchNorm1d(count)
+    assert type(layer.num_features) is int
+    assert layer.weight.shape == (3,)
+
+
+@pytest.mark.parametrize("training", [1, np.True_, 0, np.False_], ids=repr)
+def test_a_mode_is_whatever_is_true_or_false(training):
+    ours, theirs = pair("BatchNorm1d")
+    ours.training, theirs.training = training, bool(training)
+    x = torch.randn(5, 3)
+    torch.testing.assert_close(ours(x), theirs(x), rtol=1e-5, atol=1e-5)
+    assert_same_state(ours, theirs)
+
+
+REFUSED = [
+    ((2.5,), {}, TypeError, r"num_features is 2\.5; expected a whole number"),
+    (("3",), {}, TypeError, r"num_features is '3'; expected a whole number"),
+    ((None,), {}, TypeError, r"num_features is None; expected a whole number"),
+    ((torch.ones(2),), {}, TypeError, r"num_features is tensor.*; expected a whole number"),
+    ((-1,), {}, ValueError, r"num_features is -1; expected a whole number, 0 or more"),
+    ((3,), {"eps": None}, TypeError, r"eps is None; expected a number"),
+    ((3,), {"eps": "1e-5"}, TypeError, r"eps is '1e-5'; expected a number"),
+    ((3,), {"momentum": "high"}, TypeError, r"momentum is 'high'; expected a number"),
+    ((3,), {"momentum": 1j}, TypeError, r"momentum is 1j; expected a number"),
+    ((3,), {"momentum": np.ones(1)}, TypeError, r"momentum is array.*; expected a number"),
+]
+
+
+@pytest.mark.parametrize("kind", [*SHAPES, "SyncBatchNorm"])
+@pytest.mark.parametrize(("args", "options", "error", "text"), REFUSED, ids=lambda v: str(v)[:20])
+def test_a_layer_is_built_from_numbers_only(kind, args, options, error, text):
+    with pytest.raises(error, match=text):
+        getattr(bnlib.torch, kind)(*args, **options)
+
+
+@pytest.mark.parametrize("name", ["eps", "momentum"])
+def test_a_setting_that_is_no_number_any_more_is_refused_before_anything_changes(name):
+    layer = bnlib.torch.BatchNorm1d(3)
+    before = copy.deepcopy(layer)
+    setattr(layer, name, "0.1")
+    with pytest.raises(TypeError, match=f"{name} is '0.1'; expected a number"):
+        layer(torch.randn(5, 3))
+    assert_same_state(layer, before)
+
+
 # ---- checkpoints and copies
 
 
@@ -324,6 +401,94 @@ def test_functional_call_and_per_sample_gradients_match_torch():
     want = gradients(nn.BatchNorm1d)
     for name, got in gradients(bnlib.torch.BatchNorm1d).items():
         torch.testing.assert_close(got, want[name], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("momentum", [0.1, None])
+def test_activation_checkpointing_matches_torch(momentum):
+    ours, theirs = pair("BatchNorm1d", momentum=momentum)
+    (x,) = batches("BatchNorm1d", 1)
+    for layer in (ours, theirs):  # the second run ends where the last tensor is at hand
+        checkpoint(layer, x, use_reentrant=False).sum().backward()
+    assert ours.num_batches_tracked == 2
+    assert_same_state(ours, theirs)
+
+
+@KINDS
+def test_symbolic_tracing_sees_one_operation(kind):
+    model = nn.Sequential(nn.ReLU(), getattr(bnlib.torch, kind)(3))
+    traced, (x,) = torch.fx.symbolic_trace(model), batches(kind, 1)
+    assert [node.target for node in traced.graph.nodes if node.op == "call_module"] == ["0", "1"]
+    torch.testing.assert_close(traced(x), copy.deepcopy(model)(x))
+    assert traced.eval().get_submodule("1") is model[1]
+    assert not model[1].training
+
+
+@pytest.mark.parametrize("kind", [*SHAPES, "SyncBatchNorm"])
+def test_symbolic_tracing_takes_a_layer_alone(kind):
+    layer = getattr(bnlib.torch, kind)(3)
+    traced, (x,) = torch.fx.symbolic_trace(layer), batches("BatchNorm1d", 1)
+    x = x if kind in ("BatchNorm1d", "SyncBatchNorm") else next(batches(kind))
+    twin = copy.deepcopy(layer)
+    torch.testing.assert_close(traced(x), twin(x))
+    assert_same_state(layer, twin)
+
+
+def script(module, x):
+    return torch.jit.script(module)
+
+
+TORCHSCRIPT = pytest.mark.parametrize("compiled", [script, torch.jit.trace])
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*is deprecated:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")  # in training torch's warn, too
+@TORCHSCRIPT
+@KINDS
+def test_torchscript_trains_and_is_saved_as_torchs(kind, compiled):
+    results = []
+    for layer in pair(kind, momentum=0.3):
+        first, second = batches(kind, 2)
+        file = io.BytesIO()
+        torch.jit.save(compiled(layer, first), file)
+        file.seek(0)
+        loaded = torch.jit.load(file)
+        y = loaded(second)
+        y.square().sum().backward()
+        results.append([y, *(p.grad for p in loaded.parameters()), *loaded.buffers()])
+    torch.testing.assert_close(*results)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*is deprecated:DeprecationWarning")
+@TORCHSCRIPT
+@KINDS
+def test_torchscript_takes_evaluation_without_a_warning(kind, compiled):
+    layer, (x,) = pair(kind)[0].eval(), batches(kind, 1)
+    torch.testing.assert_close(compiled(layer, x)(x), layer(x))
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*is deprecated:DeprecationWarning")
+def test_a_trace_of_the_function_keeps_one_operation():
+    def step(x, mean, var):
+        return bnlib.torch.batch_norm(x, mean, var)
+
+    x, mean, var = torch.randn(5, 3), torch.randn(3), torch.rand(3)
+    traced = torch.jit.trace(step, (x, mean, var))
+    assert "aten::batch_norm" in str(traced.graph)
+    torch.testing.assert_close(traced(x + 1, mean, var), step(x + 1, mean, var))
+
+
+@pytest.mark.filterwarnings("ignore:.*deprecated", "ignore:.*reduce_range:UserWarning")
+def test_fx_quantization_takes_ours():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(2, 3, 3), bnlib.torch.BatchNorm2d(3), nn.Conv2d(3, 2, 1))
+    x, mapping = torch.randn(16, 2, 6, 6), torch.ao.quantization.QConfigMapping()
+    model(x)
+    mapping.set_global(torch.ao.quantization.default_qconfig)
+    prepared = quantize_fx.prepare_fx(model.eval(), mapping, (x,))
+    prepared(x)
+    quantized = quantize_fx.convert_fx(prepared)
+    torch.testing.assert_close(quantized(x), model(x), rtol=0, atol=0.1)
+    assert "quantized" in type(quantized.get_submodule("0")).__module__
 
 
 def test_hooks_fire():

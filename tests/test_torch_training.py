@@ -13,7 +13,13 @@ from torch import nn  # noqa: E402
 
 import bnlib.numpy  # noqa: E402
 from bnlib.data import as_features, minibatches, mnist10k  # noqa: E402
-from bnlib.torch import BatchNorm1d, evaluate, fit  # noqa: E402
+from bnlib.torch import (  # noqa: E402
+    BatchNorm1d,
+    evaluate,
+    fit,
+    last_history,
+    recompute_statistics,
+)
 
 OPTIONS = {"steps": 30, "batch_size": 20, "rng": 1, "lr": 0.1, "progress": False}
 DEVICES = ["cpu"]
@@ -255,20 +261,143 @@ def test_evaluate_does_not_care_about_its_batches(data):
     assert_allclose(evaluate(model, *data, batch_size=7), evaluate(model, *data), rtol=1e-6)
 
 
+# ---- rows by position
+
+
+@pytest.mark.parametrize("kind", ["by label", "pandas"])
+def test_fit_takes_rows_by_position(arrays, table, kind):
+    model, twin = net(), net()
+    tables = [table(kind, a) for a in arrays]
+    history = fit(model, *tables, **OPTIONS, x_test=tables[0], y_test=tables[1])
+    want = fit(twin, *arrays, **OPTIONS, x_test=arrays[0], y_test=arrays[1])
+    assert_same_state(model, twin)
+    assert history.test_loss.tolist() == want.test_loss.tolist()
+
+
+@pytest.mark.parametrize("kind", ["list", "by label", "pandas"])
+def test_evaluate_takes_rows_by_position(arrays, table, kind):
+    x, y = arrays
+    model = net()
+    got = evaluate(model, x, table(kind, y), batch_size=40)
+    assert got == evaluate(model, x, y, batch_size=40)
+
+
+@pytest.mark.parametrize("turn", [lambda a: a[::-1], lambda a: a.astype(a.dtype.newbyteorder())])
+def test_evaluate_takes_arrays_that_torch_does_not(arrays, turn):
+    model, turned = net(), [turn(a) for a in arrays]
+    assert_allclose(evaluate(model, *turned), evaluate(model, *arrays), rtol=1e-6)
+
+
+def test_fit_refuses_masked_arrays(arrays):
+    x = np.ma.masked_greater(arrays[0], 2)
+    with pytest.raises(TypeError, match="x is a masked array; expected values throughout"):
+        fit(net(), x, arrays[1], **OPTIONS)
+
+
+@pytest.mark.parametrize("kind", ["numpy", "by label", "pandas"])
+def test_recompute_statistics_takes_minibatches_of_what_fit_takes(arrays, table, kind):
+    models, rngs = (net(), net()), [np.random.default_rng(0) for _ in range(2)]
+    x, y = arrays if kind == "numpy" else (table(kind, a) for a in arrays)
+    assert recompute_statistics(models[0], minibatches(x, y, 20, rngs[0])) == 4
+    tensors = map(torch.from_numpy, arrays)
+    recompute_statistics(models[1], minibatches(*tensors, 20, rngs[1]))
+    assert_same_state(*models)
+
+
+def test_recompute_statistics_takes_batches_that_are_tables(arrays, table):
+    models = net(), net()
+    recompute_statistics(models[0], [table("by label", arrays[0])])
+    recompute_statistics(models[1], [torch.from_numpy(arrays[0])])
+    assert_same_state(*models)
+
+
+@pytest.mark.parametrize("kind", ["numpy", "by label", "pandas"])
+def test_recompute_statistics_refuses_one_array_for_batches(arrays, table, kind):
+    x = arrays[0] if kind == "numpy" else table(kind, arrays[0])
+    with pytest.raises(TypeError, match=r"batches is one tensor or array, a .*; expected an"):
+        recompute_statistics(net(), x)
+
+
+# ---- optimizers
+
+
+def test_fit_refuses_an_optimizer_of_another_model(data):
+    model, before = net(), net()
+    optimizer = torch.optim.SGD(net(1).parameters(), lr=0.1)
+    with pytest.raises(ValueError, match=r"SGD, trains none of the model's parameters"):
+        fit(model, *data, **OPTIONS | {"lr": None, "optimizer": optimizer})
+    assert_same_state(model, before)
+
+
+def test_fit_refuses_an_optimizer_of_frozen_parameters(data):
+    model = net()
+    model[0].requires_grad_(False)
+    optimizer = torch.optim.SGD(model[0].parameters(), lr=0.1)
+    with pytest.raises(ValueError, match=r"it holds other ones, or frozen ones"):
+        fit(model, *data, **OPTIONS | {"lr": None, "optimizer": optimizer})
+
+
+def test_fit_takes_an_optimizer_of_some_parameters(data):
+    model, before = net(), net()
+    optimizer = torch.optim.SGD(model[4].parameters(), lr=0.1)
+    fit(model, *data, **OPTIONS | {"lr": None, "optimizer": optimizer})
+    assert torch.equal(model[0].weight, before[0].weight)
+    assert not torch.equal(model[4].weight, before[4].weight)
+
+
+def test_fit_refuses_an_optimizer_that_needs_a_closure(data):
+    model = net()
+    options = OPTIONS | {"lr": None, "optimizer": torch.optim.LBFGS(model.parameters())}
+    with pytest.raises(TypeError, match=r"lbfgs\.LBFGS, whose step needs a closure; expected one"):
+        fit(model, *data, **options)
+
+
+@pytest.mark.parametrize("name", ["Adam", "AdamW", "RMSprop", "Adagrad", "Rprop", "ASGD", "NAdam"])
+def test_fit_takes_torchs_other_optimizers(data, name):
+    model = net()
+    optimizer = getattr(torch.optim, name)(model.parameters(), lr=0.01)
+    torch.optim.lr_scheduler.StepLR(optimizer, 10)  # it wraps optimizer.step
+    assert len(fit(model, *data, **OPTIONS | {"lr": None, "optimizer": optimizer}).loss) == 30
+
+
 # ---- interrupts
 
 
-def test_ctrl_c_keeps_what_was_learnt(data):
-    def press(step, model, loss):
-        if step == 7:
-            signal.raise_signal(signal.SIGINT)
+def stopped_fit(*args, **options):
+    """The KeyboardInterrupt that fit ends with."""
+    with pytest.raises(KeyboardInterrupt) as caught:
+        fit(*args, **options)
+    return caught.value
 
-    interrupted, whole = net(), net()
-    history = fit(interrupted, *data, **OPTIONS, callback=press, x_test=data[0], y_test=data[1])
+
+def test_one_ctrl_c_ends_the_loop_around_fit(data):
+    started = []
+
+    def race():
+        for lr in (0.1, 0.2, 0.3):
+            started.append(lr)
+            fit(net(), *data, **OPTIONS | {"lr": lr}, callback=press_at_7)
+
+    with pytest.raises(KeyboardInterrupt):
+        race()
+    assert started == [0.1]
+    assert len(last_history().loss) == 7
+
+
+def press_at_7(step, model, loss):
+    if step == 7:
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_ctrl_c_keeps_what_was_learnt(data):
+    interrupted, whole = net().eval(), net()
+    options = OPTIONS | {"callback": press_at_7, "x_test": data[0], "y_test": data[1]}
+    history = stopped_fit(interrupted, *data, **options).history
     fit(whole, *data, **OPTIONS | {"steps": 7})
     assert history.interrupted
     assert len(history.loss) == 7
     assert history.eval_steps.tolist() == [7]
+    assert not interrupted.training
     assert_same_state(interrupted, whole)
 
 
@@ -280,7 +409,7 @@ def test_ctrl_c_inside_a_step_finishes_the_step(data):
     presses = iter([False] * 4 + [True] + [False] * 99)
     interrupted, whole = net(), net()
     interrupted[4].register_full_backward_pre_hook(press)
-    history = fit(interrupted, *data, **OPTIONS)
+    history = stopped_fit(interrupted, *data, **OPTIONS).history
     fit(whole, *data, **OPTIONS | {"steps": 5})
     assert history.interrupted
     assert len(history.loss) == 5
@@ -295,11 +424,11 @@ def test_ctrl_c_inside_a_step_finishes_the_step(data):
     [
         ({"lr": None}, ValueError, "lr and optimizer: give exactly one"),
         ({"x_test": np.ones((2, 4))}, ValueError, "x_test and y_test: one is None"),
-        ({"eval_every": 0}, ValueError, "eval_every is 0; expected at least 1"),
-        ({"steps": -1}, ValueError, "steps is -1; expected zero or more"),
+        ({"eval_every": 0}, ValueError, "eval_every is 0; a whole number, 1 or more"),
+        ({"steps": -1}, ValueError, "steps is -1; a whole number, 0 or more"),
         ({"rng": None}, TypeError, "rng is None; expected a seed"),
         ({"batch_size": 91}, ValueError, "batch_size"),
-        ({"y": np.zeros(89, int)}, ValueError, "y has 89 rows"),
+        ({"y": np.zeros(89, int)}, ValueError, "x has 90 rows, y has 89; expected as many"),
         ({"lr": -1.0}, ValueError, "learning rate"),
         (
             {"lr": None, "optimizer": bnlib.numpy.SGD(0.1)},

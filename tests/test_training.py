@@ -1,7 +1,10 @@
 """SGD, evaluate and fit of bnlib.numpy, the progress display, and a net that learns MNIST."""
 
+import copy
 import io
 import os
+import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -24,6 +27,7 @@ from bnlib.numpy import (
     Sigmoid,
     evaluate,
     fit,
+    last_history,
     softmax_cross_entropy,
 )
 
@@ -95,12 +99,68 @@ def test_sgd_writes_in_place_and_leaves_gradients_alone(rng):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "text"),
-    [((-1,), "lr is -1"), ((np.nan,), "lr is nan"), ((0.1, 1.0), r"momentum is 1.0; expected")],
+    ("arguments", "error", "text"),
+    [
+        ((-1,), ValueError, "lr is -1; expected zero or more"),
+        ((np.nan,), ValueError, "lr is nan"),
+        (("0.1",), TypeError, "lr is '0.1'; expected zero or more"),
+        ((0.1, 1.0), ValueError, r"momentum is 1.0; expected a number in \[0, 1\)"),
+        ((0.1, None), TypeError, "momentum is None; expected"),
+    ],
 )
-def test_sgd_bad_argument_raises(arguments, text):
-    with pytest.raises(ValueError, match=text):
+def test_sgd_bad_argument_raises(arguments, error, text):
+    with pytest.raises(error, match=text):
         SGD(*arguments)
+
+
+def layer_with_gradients(seed, value=1.0):
+    layer = Linear(3, 2, rng=np.random.default_rng(seed), dtype=np.float64)
+    layer.dweight, layer.dbias = np.full((3, 2), value), np.full(2, value)
+    return layer
+
+
+def test_sgd_starts_a_second_model_without_the_firsts_momentum():
+    shared, fresh = SGD(0.1, momentum=0.9), SGD(0.1, momentum=0.9)
+    one, two, twin = (layer_with_gradients(seed) for seed in (0, 1, 1))
+    shared.step(one)
+    shared.step(two)
+    fresh.step(twin)
+    assert (two.weight == twin.weight).all()
+
+
+def test_sgd_keeps_the_momenta_of_two_models_apart():
+    shared, own = SGD(0.1, momentum=0.9), [SGD(0.1, momentum=0.9) for _ in range(2)]
+    layers, twins = ([layer_with_gradients(s, 1.0 + s) for s in (0, 1)] for _ in range(2))
+    for _ in range(3):
+        for layer, twin, optimizer in zip(layers, twins, own, strict=True):
+            shared.step(layer)
+            optimizer.step(twin)
+    assert all((a.weight == b.weight).all() for a, b in zip(layers, twins, strict=True))
+
+
+def test_sgd_forgets_nothing_of_an_array_that_two_layers_hold():
+    torch = pytest.importorskip("torch")
+    one, two = layer_with_gradients(0, 1.0), layer_with_gradients(1, 2.0)
+    two.weight = one.weight
+    leaf = torch.from_numpy(one.weight.copy()).requires_grad_()
+    leaf.grad = torch.full((3, 2), 3.0, dtype=torch.float64)
+    ours, theirs = SGD(0.1, momentum=0.9), torch.optim.SGD([leaf], 0.1, 0.9)
+    for _ in range(3):
+        ours.step(Sequential(one, two))
+        theirs.step()
+    assert_allclose(one.weight, leaf.detach(), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "duplicate", [copy.deepcopy, lambda pair: pickle.loads(pickle.dumps(pair))]
+)
+def test_sgd_copied_with_its_model_goes_on(duplicate):
+    layer, optimizer = layer_with_gradients(0), SGD(0.1, momentum=0.9)
+    optimizer.step(layer)
+    twin, its_optimizer = duplicate((layer, optimizer))
+    optimizer.step(layer)
+    its_optimizer.step(twin)
+    assert (layer.weight == twin.weight).all()
 
 
 # ---- fit
@@ -240,6 +300,40 @@ def test_divergence_is_recorded_without_a_warning(data, capsys):
     assert capsys.readouterr().err == ""
 
 
+# ---- rows by position
+
+
+@pytest.mark.parametrize("kind", ["by label", "pandas", "torch"])
+def test_fit_takes_rows_by_position(data, table, kind):
+    model, twin = net(), net()
+    tables = [table(kind, a) for a in data]
+    history = fit(model, *tables, **OPTIONS, x_test=tables[0], y_test=tables[1])
+    want = fit(twin, *data, **OPTIONS, x_test=data[0], y_test=data[1])
+    assert_same_state(model, twin)
+    assert history.test_loss.tolist() == want.test_loss.tolist()
+
+
+@pytest.mark.parametrize("kind", ["list", "by label", "pandas", "torch"])
+def test_evaluate_takes_rows_by_position(data, table, kind):
+    x, y = data
+    model = net()
+    got = evaluate(model, x, table(kind, y), batch_size=40)
+    assert got == evaluate(model, x, y, batch_size=40)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "error", "text"),
+    [
+        (np.ones((0, 4)), [], ValueError, "x has 0 rows, y has 0; expected as many, one or more"),
+        (np.ones((2, 4)), [1], ValueError, "x has 2 rows, y has 1; expected as many"),
+        (np.ma.masked_less([[0, 1]], 1), [1], TypeError, "x is a masked array"),
+    ],
+)
+def test_evaluate_bad_rows_raise(x, y, error, text):
+    with pytest.raises(error, match=text):
+        evaluate(net(), x, y)
+
+
 # ---- interrupts
 
 
@@ -251,11 +345,18 @@ def press_ctrl_c(at):
     return callback
 
 
+def stopped_fit(*args, **options):
+    """The KeyboardInterrupt that fit ends with."""
+    with pytest.raises(KeyboardInterrupt) as caught:
+        fit(*args, **options)
+    return caught.value
+
+
 def test_ctrl_c_keeps_what_was_learnt(data):
     interrupted, whole = net(), net()
-    history = fit(
+    history = stopped_fit(
         interrupted, *data, **OPTIONS, callback=press_ctrl_c(7), x_test=data[0], y_test=data[1]
-    )
+    ).history
     fit(whole, *data, **OPTIONS | {"steps": 7})
     assert history.interrupted
     assert len(history.loss) == 7
@@ -280,14 +381,14 @@ def test_ctrl_c_inside_a_step_finishes_the_step(data, place):
                 signal.raise_signal(signal.SIGINT)
             return super().backward(dy)
 
-        def parameters(self):
+        def gradients(self):
             if place == "update" and next(presses):
                 signal.raise_signal(signal.SIGINT)
             return {}
 
     interrupted, whole = net(), net()
     interrupted.layers[2] = Impatient()
-    history = fit(interrupted, *data, **OPTIONS)
+    history = stopped_fit(interrupted, *data, **OPTIONS).history
     fit(whole, *data, **OPTIONS | {"steps": 5})
     assert history.interrupted
     assert len(history.loss) == 5
@@ -298,9 +399,67 @@ def test_a_keyboard_interrupt_of_the_callback_counts(data):
     def callback(step, model, loss):
         raise KeyboardInterrupt
 
-    history = fit(net(), *data, **OPTIONS, callback=callback)
+    history = stopped_fit(net(), *data, **OPTIONS, callback=callback).history
     assert history.interrupted
     assert len(history.loss) == 1
+
+
+def test_one_ctrl_c_ends_the_loop_around_fit(data):
+    started = []
+
+    def race():
+        for lr in (0.1, 0.2, 0.3):
+            started.append(lr)
+            fit(net(), *data, **OPTIONS | {"lr": lr}, callback=press_ctrl_c(2))
+
+    with pytest.raises(KeyboardInterrupt):
+        race()
+    assert started == [0.1]
+
+
+def test_one_ctrl_c_ends_a_fit_and_the_one_around_it(data):
+    def inner(step, model, loss):
+        fit(net(), *data, **OPTIONS, callback=press_ctrl_c(2))
+
+    assert len(stopped_fit(net(), *data, **OPTIONS, callback=inner).history.loss) == 1
+
+
+def test_ctrl_c_in_the_last_step_is_not_lost(data):
+    error = stopped_fit(net(), *data, **OPTIONS | {"steps": 3}, callback=press_ctrl_c(3))
+    assert str(error).startswith("Stopped after 3 of 3 steps.")
+
+
+def test_last_history_is_that_of_the_latest_fit_stopped_or_not(data):
+    assert stopped_fit(net(), *data, **OPTIONS, callback=press_ctrl_c(7)).history is last_history()
+    assert len(last_history().loss) == 7
+    assert fit(net(), *data, **OPTIONS) is last_history()
+
+
+def test_ctrl_c_says_in_one_line_where_things_are(data):
+    error = stopped_fit(net(), *data, **OPTIONS, callback=press_ctrl_c(7))
+    line = (
+        "Stopped after 7 of 30 steps. The model keeps what it learnt; "
+        "bnlib.training.last_history() has the losses up to here."
+    )
+    assert str(error) == line
+    assert error._render_traceback_() == [line]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="exit by a signal is POSIX's")
+def test_ctrl_c_ends_a_script_as_a_shell_expects():
+    """By the signal: after an exit with status 1, a loop of the shell would start the next one."""
+    code = """
+import signal
+import numpy as np
+from bnlib.numpy import Linear, fit
+model = Linear(2, 2, rng=np.random.default_rng(0), dtype=np.float64)
+press = lambda *_: signal.raise_signal(signal.SIGINT)
+fit(model, np.eye(2), [0, 1], steps=9, batch_size=2, rng=0, lr=0.1, callback=press)
+"""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, stderr=subprocess.PIPE)
+    assert done.returncode == -signal.SIGINT
+    assert b"KeyboardInterrupt: Stopped after 1 of 9 steps." in done.stderr
 
 
 def test_the_second_ctrl_c_is_raised_at_once(data):
@@ -312,14 +471,15 @@ def test_the_second_ctrl_c_is_raised_at_once(data):
 
     model = net().eval()
     model.layers[2] = Stuck()
-    with pytest.raises(KeyboardInterrupt):
-        fit(model, *data, **OPTIONS)
+    error = stopped_fit(model, *data, **OPTIONS)
+    assert str(error).startswith("Stopped in the middle of step 1 of 30 steps.")
+    assert len(error.history.loss) == 0
     assert not model.training
 
 
 def test_the_signal_handler_is_put_back(data):
     before = signal.getsignal(signal.SIGINT)
-    fit(net(), *data, **OPTIONS, callback=press_ctrl_c(2))
+    stopped_fit(net(), *data, **OPTIONS, callback=press_ctrl_c(2))
     assert signal.getsignal(signal.SIGINT) is before
 
 
@@ -340,13 +500,24 @@ def test_fit_works_in_another_thread(data):
         ({"lr": None}, ValueError, "lr and optimizer: give exactly one"),
         ({"optimizer": SGD(0.1)}, ValueError, "lr and optimizer: give exactly one"),
         ({"x_test": np.ones((2, 4))}, ValueError, "x_test and y_test: one is None"),
-        ({"eval_every": 0}, ValueError, "eval_every is 0; expected at least 1"),
-        ({"steps": -1}, ValueError, "steps is -1; expected zero or more"),
+        ({"eval_every": 0}, ValueError, "eval_every is 0; a whole number, 1 or more"),
+        ({"steps": -1}, ValueError, "steps is -1; a whole number, 0 or more"),
         ({"rng": None}, TypeError, "rng is None; expected a seed"),
         ({"batch_size": 91}, ValueError, "batch_size"),
-        ({"y": np.zeros(89, int)}, ValueError, "y has 89 rows"),
+        ({"y": np.zeros(89, int)}, ValueError, "x has 90 rows, y has 89; expected as many"),
+        (
+            {"x_test": np.ones((2, 4)), "y_test": np.ones(3)},
+            ValueError,
+            "x_test has 2 rows, y_test has 3; expected as many",
+        ),
+        ({"steps": 2.5}, TypeError, "steps is 2.5; a whole number, 0 or more"),
+        (
+            {"lr": None, "optimizer": "sgd"},
+            TypeError,
+            r"optimizer is of type builtins\.str; expected a bnlib\.numpy\.SGD",
+        ),
     ],
-    ids=["no-lr", "both", "x-test", "eval-every", "steps", "rng", "batch-size", "lengths"],
+    ids=lambda v: "-".join(v) if isinstance(v, dict) else "",
 )
 def test_fit_bad_argument_raises_and_changes_nothing(data, change, error, text):
     model = net()
@@ -356,6 +527,20 @@ def test_fit_bad_argument_raises_and_changes_nothing(data, change, error, text):
         fit(model, **arguments)
     for name, array in state(model).items():
         assert (array == before[name]).all()
+
+
+def test_fit_refuses_torchs_optimizer(data):
+    torch = pytest.importorskip("torch")
+    theirs = torch.optim.SGD([torch.ones(1)], 0.1)
+    with pytest.raises(
+        TypeError, match=r"optimizer is of type torch.*expected a bnlib\.numpy\.SGD"
+    ):
+        fit(net(), *data, **OPTIONS | {"lr": None, "optimizer": theirs})
+
+
+def test_fit_refuses_a_model_without_parameters(data):
+    with pytest.raises(ValueError, match="model has no parameters; fit has nothing to train"):
+        fit(Sequential(ReLU()), *data, **OPTIONS)
 
 
 # ---- the progress display
@@ -383,12 +568,136 @@ def test_progress_on_a_terminal_wipes_its_line(monkeypatch):
     assert screen.getvalue().endswith("\r\x1b[2K")
 
 
+class Screen(io.StringIO):
+    """A terminal that keeps what it is sent; characters that it cannot show raise an error."""
+
+    def __init__(self, encoding, columns=80):
+        super().__init__()
+        self._encoding, self.columns = encoding, columns
+
+    encoding = property(lambda self: self._encoding)
+
+    def isatty(self):
+        return True
+
+    def fileno(self):
+        return -self.columns  # see the fixture `screen`
+
+    def write(self, text):
+        text.encode(self.encoding or "utf-8")
+        return super().write(text)
+
+    def lines(self):
+        return self.getvalue().split("\r\x1b[2K")[1:-1]
+
+
+@pytest.fixture
+def screen(monkeypatch):
+    """screen(encoding, columns): a terminal in place of stderr, updated at every step."""
+
+    def size(number):
+        return os.terminal_size((-number, 24))
+
+    def make(encoding="utf-8", columns=80):
+        monkeypatch.setattr(sys, "stderr", Screen(encoding, columns))
+        monkeypatch.setattr(os, "get_terminal_size", size)
+        monkeypatch.setattr(progress, "INTERVAL", 0.0)
+        return sys.stderr
+
+    return make
+
+
+def run_bar(steps):
+    with progress.progress(steps) as update:
+        for step in range(1, steps + 1):
+            update(step, 0.5)
+
+
+@pytest.mark.parametrize("columns", [1, 2, 5, 12, 24, 30, 31, 36, 50, 80])
+def test_progress_stays_on_one_line_of_a_narrow_terminal(screen, columns):
+    terminal = screen(columns=columns)
+    run_bar(1234)
+    assert len(terminal.lines()) == 1234
+    assert max(map(len, terminal.lines())) < max(columns, 2)  # a full line may wrap already
+
+
+def test_progress_drops_first_the_bar_then_the_words(screen):
+    shown = {}
+    for columns in (80, 40, 30, 12):
+        terminal = screen(columns=columns)
+        run_bar(20)
+        shown[columns] = terminal.lines()[9]
+    assert shown == {
+        80: "████████████░░░░░░░░░░░░ 10 of 20 steps, loss 0.5",
+        40: "███████░░░░░░░ 10 of 20 steps, loss 0.5",
+        30: "10 of 20 steps, loss 0.5",
+        12: "10/20",
+    }
+
+
+def test_progress_follows_a_terminal_that_is_made_narrower(screen):
+    terminal = screen(columns=80)
+    with progress.progress(4) as update:
+        update(1, 0.5)
+        terminal.columns = 30
+        update(2, 0.5)
+    assert [len(line) < 30 for line in terminal.lines()] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "bar"),
+    [
+        ("utf-8", "████████████░░░░░░░░░░░░"),
+        ("cp437", "████████████░░░░░░░░░░░░"),
+        ("latin-1", "############............"),
+        ("ascii", "############............"),
+        ("cp1252", "############............"),
+        ("no such", "############............"),
+        (None, "████████████░░░░░░░░░░░░"),
+    ],
+)
+def test_progress_sends_what_the_terminal_can_show(screen, monkeypatch, encoding, bar):
+    monkeypatch.setattr(Screen, "write", io.StringIO.write)
+    terminal = screen(encoding)
+    run_bar(2)
+    assert terminal.lines()[0] == f"{bar} 1 of 2 steps, loss 0.5"
+
+
+def test_progress_takes_the_size_of_the_real_terminal(monkeypatch):
+    """Of stderr, where the line goes: stdout may be a file, COLUMNS another size."""
+    pty, fcntl, termios = map(pytest.importorskip, ("pty", "fcntl", "termios"))
+    reader, number = pty.openpty()
+    fcntl.ioctl(number, termios.TIOCSWINSZ, np.array([24, 20, 0, 0], np.uint16).tobytes())
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(progress, "INTERVAL", 0.0)
+    with os.fdopen(number, "w", encoding="latin-1") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        run_bar(3)
+        sent = os.read(reader, 4096).decode()
+        monkeypatch.undo()
+    os.close(reader)
+    assert re.split("\r\x1b\\[2K", sent) == ["", "1/3", "2/3", "3/3", ""]
+
+
 CELL = """
 from bnlib import progress
 progress.INTERVAL = 0.0
 with progress.progress({steps}, {show}) as update:
     for step in range(1, {last} + 1):
         update(step, 0.5)
+"""
+
+PRESSED = """
+import signal, numpy as np
+import bnlib.numpy as bn
+model = bn.Linear(2, 2, rng=np.random.default_rng(0), dtype=np.float64)
+def press(step, model, loss):
+    if step == 7:
+        signal.raise_signal(signal.SIGINT)
+started = []
+for rate in (0.1, 0.2, 0.3):
+    started.append(rate)
+    bn.fit(model, np.eye(2), [0, 1], steps=30, batch_size=2, rng=0, lr=rate, callback=press)
 """
 
 
@@ -400,11 +709,14 @@ def cell_outputs():
         "done": CELL.format(steps=20, show=True, last=20),
         "stopped": CELL.format(steps=2000, show=True, last=7),
         "off": CELL.format(steps=20, show=False, last=20),
+        "pressed": PRESSED,
+        "afterwards": "print(started, bn.last_history())",
     }
     notebook = nbformat.v4.new_notebook(
         cells=[nbformat.v4.new_code_cell(c) for c in cells.values()]
     )
     notebook.metadata.kernelspec = {"name": "python3", "display_name": "", "language": "python"}
+    notebook.cells[3].metadata.tags = ["raises-exception"]
     nbclient.NotebookClient(notebook, timeout=120).execute()
     return dict(zip(cells, (cell.outputs for cell in notebook.cells), strict=True))
 
@@ -419,6 +731,19 @@ def test_progress_in_a_notebook_leaves_no_trace_of_the_run(cell_outputs, cell, t
 
 def test_progress_false_leaves_nothing_in_a_notebook(cell_outputs):
     assert cell_outputs["off"] == []
+
+
+def test_stop_in_a_notebook_ends_the_cell_in_one_line(cell_outputs):
+    bar, error = cell_outputs["pressed"]
+    assert bar.data["text/plain"] == "stopped after 7 of 30 steps"
+    assert (error.output_type, error.ename) == ("error", "KeyboardInterrupt")
+    assert error.traceback == [error.evalue]
+    assert error.evalue.startswith("Stopped after 7 of 30 steps. The model keeps what it learnt;")
+
+
+def test_stop_in_a_notebook_leaves_the_history(cell_outputs):
+    (output,) = cell_outputs["afterwards"]
+    assert output.text == "[0.1] History(7 steps, 0 evaluations, interrupted)\n"
 
 
 def test_progress_in_a_notebook_begins_as_it_ends(monkeypatch):

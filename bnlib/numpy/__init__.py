@@ -23,7 +23,7 @@ from bnlib.numpy.norms import (
 )
 from bnlib.numpy.renorm import batch_renorm, batch_renorm_backward
 from bnlib.numpy.training import SGD, evaluate, fit
-from bnlib.training import History
+from bnlib.training import History, last_history
 
 __all__ = [
     "SGD",
@@ -45,6 +45,7 @@ __all__ = [
     "group_norm_backward",
     "instance_norm",
     "instance_norm_backward",
+    "last_history",
     "layer_norm",
     "layer_norm_backward",
     "softmax_cross_entropy",

@@ -6,15 +6,27 @@ and `gradients()` give both by name. Layers are made in training mode; train() a
 """
 
 import math
-import operator
+import numbers
 
 import numpy as np
+
+from bnlib.data import whole_number
 
 _GAINS = {"xavier": lambda i, o: 2 / (i + o), "he": lambda i, o: 2 / i, "lecun": lambda i, o: 1 / i}
 
 
 class Layer:
-    """The base of all layers: subclasses add forward(x) and backward(dy), and their parameters."""
+    """The base of all layers: subclasses add forward(x) and backward(dy), and their parameters.
+
+    >>> class Double(Layer):
+    ...     def forward(self, x):
+    ...         return 2 * x
+    ...
+    ...     def backward(self, dy):
+    ...         return 2 * dy
+    >>> Sequential(Double(), Double())(3.0)
+    12.0
+    """
 
     training = True
 
@@ -67,8 +79,7 @@ class Linear(Layer):
         self, in_features, out_features, *, rng, init="xavier", bias=True, dtype=np.float32
     ):
         for name, count in (("in_features", in_features), ("out_features", out_features)):
-            if operator.index(count) < 1:
-                raise ValueError(f"{name} is {count}; expected at least 1")
+            whole_number(name, count, 1)
         if not isinstance(rng, np.random.Generator):
             raise TypeError(f"rng is a {type(rng).__name__}; expected np.random.default_rng(seed)")
         dtype = np.dtype(dtype)
@@ -116,7 +127,12 @@ class Linear(Layer):
 
 
 class Sigmoid(Layer):
-    """y = 1 / (1 + exp(-x))."""
+    """y = 1 / (1 + exp(-x)).
+
+    >>> import numpy as np
+    >>> Sigmoid()(np.array([-1e9, 0.0, 1e9]))
+    array([0. , 0.5, 1. ])
+    """
 
     _y = None
 
@@ -133,7 +149,13 @@ class Sigmoid(Layer):
 
 
 class ReLU(Layer):
-    """y = max(x, 0); NaN stays NaN, and the slope at 0 is taken as 0."""
+    """y = max(x, 0); NaN stays NaN, and the slope at 0 is taken as 0.
+
+    >>> import numpy as np
+    >>> layer = ReLU()
+    >>> layer(np.array([-1.0, 0.0, 2.0])), layer.backward(np.ones(3))
+    (array([0., 0., 2.]), array([0., 0., 1.]))
+    """
 
     _y = None
 
@@ -152,11 +174,15 @@ class Dropout(Layer):
     rng     the numpy.random.Generator that draws the masks
 
     In evaluation mode x passes through unchanged. Srivastava et al. 2014, in its inverted form.
+
+    >>> import numpy as np
+    >>> layer = Dropout(0.5, rng=np.random.default_rng(0))
+    >>> layer(np.ones(6)), layer.eval()(np.ones(6))
+    (array([2., 0., 0., 0., 2., 2.]), array([1., 1., 1., 1., 1., 1.]))
     """
 
     def __init__(self, p, *, rng):
-        if not 0 <= p < 1:
-            raise ValueError(f"p is {p}; expected a probability in [0, 1)")
+        check_number("p", p, lambda p: 0 <= p < 1, "a probability in [0, 1)")
         if not isinstance(rng, np.random.Generator):
             raise TypeError(f"rng is a {type(rng).__name__}; expected np.random.default_rng(seed)")
         self.p, self.rng, self._mask = p, rng, None
@@ -182,6 +208,10 @@ class Sequential(Layer):
     out of the last, for a look inside. model[i] is layer i, a slice is a Sequential of the same
     layers, len(model) counts them. Parameters are named "0.weight", "1.gamma" and so on.
 
+    A layer keeps what its last call was given, for its backward, so each has one place in a net,
+    the Sequentials in it included: ValueError names two places of one layer, here, in train()
+    and in backward, for `model.layers` may be changed. TypeError for what is no Layer.
+
     >>> import numpy as np
     >>> model = Sequential(Linear(3, 2, rng=np.random.default_rng(0)), ReLU())
     >>> y = model(np.ones((5, 3), np.float32))
@@ -195,6 +225,7 @@ class Sequential(Layer):
                 raise TypeError(f"layer {i} is a {type(layer).__name__}; expected a Layer")
         self.layers = list(layers)
         self.inputs, self.output = [], None
+        self._check_places()
 
     def forward(self, x):
         inputs = []
@@ -206,6 +237,7 @@ class Sequential(Layer):
 
     def backward(self, dy, *, input_gradient=True):
         """Return dx; with input_gradient=False a Linear in front is spared computing it."""
+        self._check_places()
         for layer in reversed(self.layers[1:]):
             dy = layer.backward(dy)
         for first in self.layers[:1]:
@@ -215,6 +247,7 @@ class Sequential(Layer):
         return dy
 
     def train(self):
+        self._check_places()
         for layer in self.layers:
             layer.train()
         return super().train()
@@ -236,6 +269,17 @@ class Sequential(Layer):
             for i, layer in enumerate(self.layers)
             for name, array in getattr(layer, method)().items()
         }
+
+    def _check_places(self):
+        """Each layer has one place: a second call would overwrite what the first one kept."""
+        first = {}
+        for place, layer in _places(self.layers):
+            if first.setdefault(id(layer), place) is not place:
+                one, two = ("".join(f"[{i}]" for i in p) for p in (first[id(layer)], place))
+                raise ValueError(
+                    f"layers{one} and layers{two} are the same {type(layer).__name__} object; "
+                    "expected a layer of its own at each place, for each keeps its last input"
+                )
 
     def __getitem__(self, i):
         return Sequential(*self.layers[i]) if isinstance(i, slice) else self.layers[i]
@@ -281,6 +325,22 @@ def softmax_cross_entropy(logits, labels):
     p[rows, labels] -= 1
     p /= N
     return loss, p
+
+
+def _places(layers, outer=()):
+    """((0,), layer), ((1,), Sequential), ((1, 0), layer in it), … of a list of layers."""
+    for i, layer in enumerate(layers):
+        yield (place := (*outer, i)), layer
+        if isinstance(layer, Sequential):
+            yield from _places(layer.layers, place)
+
+
+def check_number(name, value, fits, wish):
+    """Raise TypeError or ValueError when value is no real number, or not one that fits."""
+    if not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} is {value!r}; expected {wish}")
+    if not fits(value):
+        raise ValueError(f"{name} is {value}; expected {wish}")
 
 
 def _standard_deviation(init, in_features, out_features):

@@ -62,6 +62,8 @@ def batch_norm(
         return handle_torch_function(
             batch_norm, tensors, *tensors, training=training, momentum=momentum, eps=eps
         )
+    if torch.jit.is_tracing():  # TorchScript keeps torch's own operation instead of our formulas
+        return torch.nn.functional.batch_norm(*tensors, training, momentum, eps)
     check_batch_norm(*tensors, training, momentum, eps)
     return normalize(*tensors, training, momentum, eps)
 

@@ -1,6 +1,6 @@
 """Swap a model's batch norms for ours, and make a trained model ready for use.
 
-convert                 torch.nn's batch norms become ours
+convert, revert         torch.nn's batch norms become ours, and the way back
 fuse                    each batch norm goes into the layer beside it
 recompute_statistics    E[x] and Var[x] of the whole training set in place of running averages
 """
@@ -14,9 +14,11 @@ import torch
 import torch.fx
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from bnlib.data import as_rows
 from bnlib.torch._flow import data_flow
 from bnlib.torch.distributed import SyncBatchNorm
 from bnlib.torch.modules import BatchNorm1d, BatchNorm2d, BatchNorm3d
+from bnlib.torch.training import to_tensor
 
 OURS = {
     torch.nn.SyncBatchNorm: SyncBatchNorm,
@@ -37,17 +39,43 @@ def convert(model):
     optimizer, hooks, a module used in two places, modes, devices and dtypes need no care.
     Returns the model. Raises TypeError when it is no torch.nn.Module.
 
+    torch.compile, torch.export, torch.fx and FX quantization take ours as they take torch.nn's;
+    torch.jit.script and torch.jit.trace put torch's own operation in our formulas' place. A tool
+    that goes by exact type, such as torch.ao.quantization.fuse_modules ("did not find fuser
+    method"), does not know ours: call revert before it.
+
     >>> model = torch.nn.Sequential(torch.nn.Conv2d(1, 8, 3), torch.nn.BatchNorm2d(8))
     >>> isinstance(convert(model)[1], BatchNorm2d)
     True
     """
+    return _with_classes(model, OURS)
+
+
+def revert(model):
+    """The way back from convert: every batch norm of ours in the model becomes torch.nn's.
+
+    model   a torch.nn.Module; bnlib.torch's BatchNorm1d/2d/3d and SyncBatchNorm in it, itself
+            included, become torch.nn's classes of the same name; subclasses stay what they are
+
+    Works in place, as convert does. Returns the model. Raises TypeError when it is no
+    torch.nn.Module.
+
+    >>> model = torch.nn.Sequential(torch.nn.Conv2d(1, 8, 3), BatchNorm2d(8)).eval()
+    >>> fused = torch.ao.quantization.fuse_modules(revert(model), [["0", "1"]])
+    >>> fused[1]
+    Identity()
+    """
+    return _with_classes(model, {ours: torchs for torchs, ours in OURS.items()})
+
+
+def _with_classes(model, new):
     _check_module(model)
     for module in model.modules():
         kind = type(module)
-        if kind in OURS:
-            module.__class__ = OURS[kind]
-        elif getattr(kind, "cls_to_become", None) in OURS:
-            module.cls_to_become = OURS[kind.cls_to_become]
+        if kind in new:
+            module.__class__ = new[kind]
+        elif getattr(module, "cls_to_become", None) in new:  # a lazy one's
+            module.cls_to_become = new[module.cls_to_become]
     return model
 
 
@@ -77,11 +105,18 @@ def fuse(model):
     Returns the copy, in evaluation mode; `print(copy.fusion_report)` tells which batch norms were
     folded into what, and which were left as they are and why. Its outputs are the model's up to
     rounding. Left alone is all that might change a result: a layer whose output something else
-    uses, a batch norm with several inputs, parameters that other code reads, hooks, subclasses,
-    and what torch.fx cannot follow. Code is followed as the model stands now, on all its
-    branches: after changing one of its switches, fuse the model again. A Linear and a BatchNorm1d
-    side by side are taken to see (N, D), where they mean the same axis; given three dimensions,
-    the fused model raises ValueError.
+    uses or keeps, a batch norm with several inputs or in training mode all the same, parameters
+    that other code reads, hooks and subclasses. So is all inside a module whose code torch.fx
+    cannot follow, or that may go another way for another input: where an if, while, and, or, try
+    or match asks for more than attributes of modules, or anything asks for a type or for the
+    state of torch (isinstance, torch.is_tensor, torch.is_grad_enabled). Where you know that such
+    code uses its parts as wholes only, fuse them one by one:
+    `model.features = fuse(model.features)`.
+
+    Two things are taken for granted. Attributes of modules stay what they are now: after changing
+    a switch, fuse the model again. And a module uses no other modules than those inside it. A
+    Linear and a BatchNorm1d side by side are taken to see (N, D), where they mean the same axis;
+    given three dimensions, the fused model raises ValueError.
 
     Raises TypeError when model is no torch.nn.Module, and ValueError when a lazy layer has not
     seen its first batch.
@@ -151,10 +186,11 @@ class FoldedBatchNorm(torch.nn.Module):
 
 
 @torch.fx.wrap  # one operation to those who trace a fused model
-def _check_dimensions(input, dimensions, into):
+def _check_dimensions(input, dimensions: int, into: str):  # in words that TorchScript knows
     if input.dim() != dimensions:
+        shape = ", ".join([str(size) for size in input.shape])
         raise ValueError(
-            f"input has shape {tuple(input.shape)}; this batch norm was folded into '{into}', "
+            f"input has shape ({shape}); this batch norm was folded into '{into}', "
             f"which is exact for {dimensions} dimensions only"
         )
     return input
@@ -183,6 +219,8 @@ class _Plan:
             raise _LeftAlone(f"{type(norm).__name__} may have code of its own")
         if norm.running_mean is None or norm.running_var is None:
             raise _LeftAlone("it has no running statistics")
+        if norm in self.flow.training:
+            raise _LeftAlone("it stays in training mode")
         self._check_nothing_interferes(norm, "it")
         if not self.flow.calls[norm]:
             raise _LeftAlone(self._why_not_seen(norm))
@@ -208,19 +246,25 @@ class _Plan:
         is_linear = isinstance(layer, torch.nn.Linear)
         self._check_layer(norm, layer, layer.out_features if is_linear else layer.out_channels)
         for node in self.flow.calls[layer]:
-            if [self.flow.module_of.get(user) for user in node.users] != [norm]:
+            users = [self.flow.module_of.get(user) for user in node.users]
+            if users != [norm] or node in self.flow.stored:
                 raise _LeftAlone(f"the output of {self._title(layer)} is used elsewhere, too")
         return layer
 
     def _linear_after(self, norm):
-        """The Linear that is all that uses the batch norm's output, and uses nothing else."""
-        users = {user for node in self.flow.calls[norm] for user in node.users}
-        linears = {self.flow.module_of.get(user) for user in users}
-        linear = linears.pop() if len(linears) == 1 else None
-        if type(linear) is not torch.nn.Linear or users != set(self.flow.calls[linear]):
+        """The Linear that is all that uses the batch norm's output, and uses nothing else.
+
+        It comes at once: what lies between might change in place what the batch norm was given.
+        """
+        calls = self.flow.calls[norm]
+        linear = self.flow.module_of.get(calls[0].next)
+        if (
+            type(linear) is not torch.nn.Linear
+            or [n.next for n in calls] != self.flow.calls[linear]
+        ):
             return None
-        sources = (self.flow.module_of.get(_only_input(user)) for user in users)
-        return linear if all(source is norm for source in sources) else None
+        alone = ([*n.users] == [n.next] and _only_input(n.next) is n for n in calls)
+        return linear if all(alone) and not self.flow.stored.intersection(calls) else None
 
     def _check_layer(self, norm, layer, channels):
         self._check_nothing_interferes(layer, self._title(layer))
@@ -356,9 +400,9 @@ def recompute_statistics(model, batches):
     same batch. Dropout and the like are off meanwhile, as when the statistics will be used.
 
     model    a torch.nn.Module; torch.nn's batch norms and ours in it get new statistics
-    batches  an iterable of input tensors, or of tuples that begin with one, as a DataLoader or
-             minibatches(x, y, ...) gives them; best of the size trained on. They go to the
-             device of the model's first parameter
+    batches  an iterable of inputs, tensors or arrays, or of tuples that begin with one, as a
+             DataLoader or minibatches(x, y, ...) gives them; best of the size trained on. They
+             go to the device of the model's first parameter
 
     A layer used several times in a batch gets the average of its uses; one that is not used keeps
     its statistics. num_batches_tracked becomes the number of batches that counted. Modes and
@@ -375,9 +419,9 @@ def recompute_statistics(model, batches):
     (4.0, 5.0)
     """
     _check_module(model)
-    if isinstance(batches, torch.Tensor):
+    if hasattr(batches, "__array__"):  # tensors, arrays, tables
         raise TypeError(
-            f"batches is one tensor, of shape {tuple(batches.shape)}; expected an iterable of "
+            f"batches is one tensor or array, a {type(batches).__name__}; expected an iterable of "
             "batches, such as x.split(64)"
         )
     norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.running_mean is not None]
@@ -392,7 +436,7 @@ def recompute_statistics(model, batches):
             average.begin()
         with torch.no_grad():
             for batch in batches:
-                model(_input_of(batch).to(where))
+                model(to_tensor(_input_of(batch), where))
                 count += 1
                 for average in averages:
                     average.take()
@@ -410,12 +454,14 @@ def recompute_statistics(model, batches):
 
 def _input_of(batch):
     first = batch[0] if isinstance(batch, (tuple, list)) and batch else batch
-    if not isinstance(first, torch.Tensor):
+    if isinstance(first, torch.Tensor):
+        return first
+    if not hasattr(first, "__array__"):
         raise TypeError(
             f"batches holds a {type(batch).__name__}; "
-            "expected tensors, or tuples that begin with one"
+            "expected tensors or arrays, or tuples that begin with one"
         )
-    return first
+    return as_rows("a batch", first)
 
 
 class _Average:

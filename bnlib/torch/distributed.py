@@ -13,7 +13,7 @@ from bnlib.torch._checks import check_batch_norm, check_more_than_one, statistic
 from bnlib.torch._formulas import cast, input_gradient, offset, slope
 from bnlib.torch._passes import dense, passes_for, values_per_channel
 from bnlib.torch.batchnorm import as_inputs, follow, kind, normalize
-from bnlib.torch.modules import OwnForward
+from bnlib.torch.modules import BatchNorm1d, BatchNorm2d, BatchNorm3d, OwnForward
 
 
 class SyncBatchNorm(OwnForward, torch.nn.modules.batchnorm._BatchNorm):
@@ -28,7 +28,8 @@ class SyncBatchNorm(OwnForward, torch.nn.modules.batchnorm._BatchNorm):
     process_group   the processes that share a batch; None: all of them
 
     Not a subclass of torch.nn.SyncBatchNorm, which DistributedDataParallel refuses on a CPU.
-    It has first derivatives only, and torch.compile leaves its graph for it.
+    It has first derivatives only, torch.compile leaves its graph for it, and TorchScript keeps
+    the plain batch norm of one process.
     """
 
     def __init__(
@@ -70,13 +71,20 @@ class SyncBatchNorm(OwnForward, torch.nn.modules.batchnorm._BatchNorm):
         group = self._group()
         if group is None:
             return normalize(*arguments, training, momentum, eps)
-        return _shared(*arguments, momentum, eps, group)
+        try:
+            return _shared(*arguments, momentum, eps, group)
+        except ValueError:  # all shares together are one value: the batch does not count
+            if running_mean is not None and self.num_batches_tracked is not None:
+                self.num_batches_tracked.sub_(1)
+            raise
 
     @classmethod
     def convert_sync_batchnorm(cls, module, process_group=None):
         """Turn every batch norm in the module, and the module itself if it is one, into this class.
 
         Works in place, so that parameters, buffers, hooks and sharing stay; returns the module.
+        torch.nn's classes and bnlib.torch's are turned; subclasses of them have code of their
+        own and stay what they are, not synchronized, and so do lazy ones.
 
         >>> SyncBatchNorm.convert_sync_batchnorm(torch.nn.Sequential(torch.nn.BatchNorm2d(3)))
         Sequential(
@@ -85,12 +93,22 @@ class SyncBatchNorm(OwnForward, torch.nn.modules.batchnorm._BatchNorm):
         )
         """
         for layer in module.modules():
-            if isinstance(layer, torch.nn.modules.batchnorm._BatchNorm) and not isinstance(
-                layer, torch.nn.modules.lazy.LazyModuleMixin
-            ):
+            if type(layer) in KNOWN:
                 layer.__class__ = cls
                 layer.process_group = process_group
         return module
+
+
+KNOWN = {
+    torch.nn.BatchNorm1d,
+    torch.nn.BatchNorm2d,
+    torch.nn.BatchNorm3d,
+    torch.nn.SyncBatchNorm,
+    BatchNorm1d,
+    BatchNorm2d,
+    BatchNorm3d,
+    SyncBatchNorm,
+}
 
 
 def _shared(input, running_mean, running_var, weight, bias, momentum, eps, group):
