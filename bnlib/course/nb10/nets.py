@@ -1,0 +1,177 @@
+"""The convolutional nets of notebook 10, what they read, and what surgery does to them.
+
+Imported where torch is there: from bnlib.course.nb10 import nets.
+"""
+
+import copy
+import math
+
+import torch
+from torch import nn
+
+import bnlib.torch as bt
+from bnlib.data import as_features, mnist10k
+
+WIDTHS, STRIDES = (8, 16, 16, 32, 32), (2, 1, 2, 1, 2)  # channels of each convolution, and its step
+BATCH = 60
+FARTHEST = 4  # pixels: the blank border of nearly every digit
+
+
+class PerPixel(nn.Module):
+    """The common mistake: (N, C, H, W) flattened to (N, C·H·W), every place its own statistics."""
+
+    def __init__(self, channels, side):
+        super().__init__()
+        self.norm = bt.BatchNorm1d(channels * side * side)
+
+    def forward(self, x):
+        return self.norm(x.flatten(1)).view_as(x)
+
+
+# Over which axes values share a mean -> the layer, for so many channels of side × side places.
+SHARED = {
+    "N, H, W": lambda channels, side: bt.BatchNorm2d(channels),
+    "N": PerPixel,
+    "H, W": lambda channels, side: nn.InstanceNorm2d(channels, affine=True),
+    "C, H, W": lambda channels, side: nn.GroupNorm(1, channels),
+}
+
+
+def digits(device="cpu"):
+    """(x_train, y_train, x_test, y_test): images (N, 1, 28, 28) from 0 to 1, and labels."""
+    data = mnist10k()
+    images = [
+        torch.tensor(as_features(x), device=device).view(-1, 1, 28, 28)
+        for x in (data.x_train, data.x_test)
+    ]
+    labels = [torch.tensor(y, device=device) for y in (data.y_train, data.y_test)]
+    return images[0], labels[0], images[1], labels[1]
+
+
+def conv_net(norm=None, *, he=True, seed=0):
+    """Five times 3×3 convolution, norm, ReLU; the mean over the places; ten outputs.
+
+    norm  a key of SHARED, a function (channels, side) -> layer, or None for a net without
+    he    He's weights (variance 2 / fan-in, and 1 / fan-in for the output); else torch's own
+
+    A convolution has a bias only where no norm follows.
+    """
+    torch.manual_seed(seed)
+    make = SHARED.get(norm, norm)
+    layers, channels, side = [], 1, 28
+    for width, stride in zip(WIDTHS, STRIDES, strict=True):
+        side = -(-side // stride)
+        layers.append(nn.Conv2d(channels, width, 3, stride, padding=1, bias=make is None))
+        layers += [nn.ReLU()] if make is None else [make(width, side), nn.ReLU()]
+        channels = width
+    model = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 10))
+    return _with_hes_weights(model) if he else model
+
+
+@torch.no_grad()
+def _with_hes_weights(model):
+    for layer in model:
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            gain = 1.0 if isinstance(layer, nn.Linear) else 2.0
+            layer.weight.normal_(0, math.sqrt(gain / layer.weight[0].numel()))
+            if layer.bias is not None:
+                layer.bias.zero_()
+    return model
+
+
+def norms_of(model):
+    """The layers of a net that have running statistics."""
+    return [layer for layer in model.modules() if getattr(layer, "running_mean", None) is not None]
+
+
+def with_statistics(model, x):
+    """A copy whose running statistics are recomputed on the first thousand images x."""
+    model = copy.deepcopy(model)
+    if norms_of(model):
+        bt.recompute_statistics(model, x[:1000].split(50))
+    return model
+
+
+def moved(x, right=0, down=0):
+    """Images (N, 1, H, W) moved by whole pixels; what leaves at one side is blank at the other."""
+    padded = nn.functional.pad(x, (FARTHEST,) * 4)
+    height, width = x.shape[2:]
+    top, left = FARTHEST - down, FARTHEST - right
+    return padded[:, :, top : top + height, left : left + width]
+
+
+def accuracy_when_moved(model, x, y):
+    """(5,) accuracy on images moved by 0 to 4 pixels, each the mean over the four directions."""
+    found = []
+    for pixels in range(FARTHEST + 1):
+        ways = [(pixels, 0), (-pixels, 0), (0, pixels), (0, -pixels)]
+        shares = [bt.evaluate(model, moved(x, *way), y)[1] for way in ways[: 4 if pixels else 1]]
+        found.append(sum(shares) / len(shares))
+    return found
+
+
+@torch.no_grad()
+def values_that_count(model, x):
+    """Per convolution, (C,): Var(values) / Var(image means), the effective number of an image.
+
+    Were the H·W values of an image independent, its mean would have 1 / (H·W) of their variance.
+    """
+    model = copy.deepcopy(model).train()
+    found = []
+    for end, layer in enumerate(model, 1):
+        if isinstance(layer, nn.Conv2d):
+            values = torch.cat([model[:end](part) for part in x.split(500)]).double()
+            found.append(effective_number(values))
+    return found
+
+
+def effective_number(x):
+    """(C,) of (N, C, H, W): the variance of all values over the variance of the images' means."""
+    return x.var((0, 2, 3), correction=0) / x.mean((2, 3)).var(0, correction=0)
+
+
+# ── only some parameters, and fewer channels ────────────────────────────────────────────────────
+
+TRAINED = ("gamma and beta", "as many weights", "output layer", "all")
+
+
+def optimizer_of(model, which, lr, seed=0):
+    """SGD on some of the parameters: which is one of TRAINED. Returns (optimizer, how many).
+
+    "as many weights": a random choice of the convolutions' weights, as many as there are γ and β.
+    """
+    scales = [p for norm in norms_of(model) for p in (norm.weight, norm.bias)]
+    weights = [layer.weight for layer in model if isinstance(layer, nn.Conv2d)]
+    count = sum(p.numel() for p in scales)
+    chosen = {
+        "gamma and beta": scales,
+        "as many weights": weights,
+        "output layer": [*model[-1].parameters()],
+        "all": [*model.parameters()],
+    }[which]
+    for p in model.parameters():
+        p.requires_grad_(any(p is one for one in chosen))
+    if which == "as many weights":
+        picks = torch.Generator().manual_seed(seed)
+        order = torch.randperm(sum(w.numel() for w in weights), generator=picks)
+        for w, ranks in zip(weights, order.split([w.numel() for w in weights]), strict=True):
+            keep = (ranks < count).view_as(w).to(w)
+            w.register_hook(lambda gradient, keep=keep: gradient * keep)
+        return torch.optim.SGD(chosen, lr), count
+    return torch.optim.SGD(chosen, lr), sum(p.numel() for p in chosen)
+
+
+@torch.no_grad()
+def pruned(model, share, how, seed=0):
+    """A copy in which that share of every norm's channels gives 0: γ = β = 0.
+
+    how  "smallest", "largest" |γ|, or "random"
+    """
+    model, draw = copy.deepcopy(model), torch.Generator().manual_seed(seed)
+    for norm in norms_of(model):
+        size = norm.weight.abs().cpu()
+        score = {"smallest": size, "largest": -size}.get(how)
+        score = torch.rand(len(size), generator=draw) if score is None else score
+        out = score.argsort()[: round(share * len(size))]
+        norm.weight[out] = norm.bias[out] = 0
+    return model
