@@ -559,7 +559,7 @@ QUIZ = [
         correct=1,
     ),
     Question(
-        "Eight images of 4 × 4 places: $m$ is 128. The statistics of a trained last layer are then …",
+        "Eight images of 4 × 4 places: $m$ = 128. In a trained last layer the statistics are …",
         {
             "as exact as those of 128 independent values": "Only if the 16 values of an image were "
             "independent.",

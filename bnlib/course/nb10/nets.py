@@ -6,6 +6,7 @@ Imported where torch is there: from bnlib.course.nb10 import nets.
 import copy
 import math
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -111,18 +112,20 @@ def accuracy_when_moved(model, x, y):
 
 
 @torch.no_grad()
+def convolved(model, x):
+    """What each convolution of a net gives in training mode, 500 images at a time: a list."""
+    model = copy.deepcopy(model).train()
+    ends = [i for i, layer in enumerate(model, 1) if isinstance(layer, nn.Conv2d)]
+    parts = [[model[:end](part) for end in ends] for part in x.split(500)]
+    return [torch.cat(values) for values in zip(*parts, strict=True)]
+
+
 def values_that_count(model, x):
     """Per convolution, (C,): Var(values) / Var(image means), the effective number of an image.
 
     Were the H·W values of an image independent, its mean would have 1 / (H·W) of their variance.
     """
-    model = copy.deepcopy(model).train()
-    found = []
-    for end, layer in enumerate(model, 1):
-        if isinstance(layer, nn.Conv2d):
-            values = torch.cat([model[:end](part) for part in x.split(500)]).double()
-            found.append(effective_number(values))
-    return found
+    return [effective_number(values.double()) for values in convolved(model, x)]
 
 
 def effective_number(x):
@@ -175,3 +178,47 @@ def pruned(model, share, how, seed=0):
         out = score.argsort()[: round(share * len(size))]
         norm.weight[out] = norm.bias[out] = 0
     return model
+
+
+# ── one layer against another ───────────────────────────────────────────────────────────────────
+
+
+def numbers_of(layer, channels=3):
+    """name -> tensor: all that a layer for images makes, from fixed random numbers in float64.
+
+    γ, β and the upstream gradient are random, so that nothing hides; the running statistics are
+    those after three batches, and the last entry is what the layer gives in evaluation mode.
+    """
+    draw = torch.Generator().manual_seed(10)
+
+    def random(*shape):
+        return torch.randn(shape, dtype=torch.float64, generator=draw)
+
+    layer = copy.deepcopy(layer).double()
+    (gamma, beta), (mean, var, _) = layer.parameters(), layer.buffers()
+    with torch.no_grad():
+        gamma.copy_(random(channels))
+        beta.copy_(random(channels))
+    for _ in range(3):
+        gamma.grad = beta.grad = None
+        x = (2 * random(5, channels, 4, 6) + 3).requires_grad_()
+        y = layer(x)
+        y.backward(random(*y.shape))
+    return {
+        "y": y.detach(), "dx": x.grad, "dγ": gamma.grad, "dβ": beta.grad,
+        "running mean": mean, "running variance": var, "y in eval mode": layer.eval()(x).detach(),
+    }  # fmt: skip
+
+
+def same_numbers(one, other):
+    """Are two results of numbers_of the same, to ten digits?"""
+    pairs = [(one[name], other[name]) for name in one]
+    return all(torch.allclose(a, b, rtol=0, atol=1e-10) for a, b in pairs)
+
+
+def batch_means_spread(x, batch=BATCH, draws=300):
+    """(C,) how far the means of random batches of images x (N, C, H, W) spread, over their σ."""
+    rng = np.random.default_rng(0)
+    images = x.mean((2, 3)).cpu().numpy()
+    means = [images[rng.choice(len(images), batch, replace=False)].mean(0) for _ in range(draws)]
+    return np.std(means, axis=0) / x.std((0, 2, 3), correction=0).cpu().numpy()

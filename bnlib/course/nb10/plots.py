@@ -5,7 +5,7 @@ from matplotlib.patches import Rectangle
 
 from bnlib.course.kit.figures import described
 from bnlib.course.kit.plots import figure
-from bnlib.course.kit.style import COLORS, HATCHES, LINESTYLES, MARKERS, NETS
+from bnlib.course.kit.style import COLORS, LINESTYLES, MARKERS, NETS
 
 BLOCK = (3, 2, 6)  # images, channels and places of the block that is drawn
 # Which values share a mean -> what the course calls it. The key names the axes averaged over.
