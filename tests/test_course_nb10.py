@@ -238,7 +238,7 @@ def test_the_axes_are_the_scripts(build, runs):
 
 
 def test_a_short_run_repeats_the_stored_one(build, runs):
-    short = build.train("N, H, W", 0.3, seed=0, steps=(50,))
+    short = build.train("N, H, W", 0.3, seed=0, steps=(100,))
     assert_allclose(short["accuracy"][0], runs["rates_accuracy"][1, 1, 4, 0, 0], atol=0.06)
 
 

@@ -17,17 +17,12 @@ SETS = {
     "none": "no norm",
 }
 STYLES = {
-    name: {"color": color, "linestyle": LINESTYLES[i], "marker": MARKERS[i]}
-    for i, (name, color) in enumerate(
-        zip(
-            SETS,
-            [COLORS[c] for c in ("blue", "orange", "green", "purple", "vermillion")],
-            strict=True,
-        )
-    )
+    "N, H, W": NETS["with BN"],
+    "N": {"color": COLORS["orange"], "linestyle": LINESTYLES[2], "marker": "^"},
+    "H, W": {"color": COLORS["green"], "linestyle": LINESTYLES[3], "marker": "D"},
+    "C, H, W": {"color": COLORS["purple"], "linestyle": LINESTYLES[4], "marker": "v"},
+    "none": NETS["without BN"],
 }
-STYLES["N, H, W"] = dict(NETS["with BN"])
-STYLES["none"] = dict(NETS["without BN"])
 MARKED = (1, 0, 2)  # image, channel and place of the value that is looked at
 
 
@@ -122,7 +117,7 @@ def plot_rates(rates, accuracy, inits, *, live=()):
         ax.set(xscale="log", ylim=(0, 1), xlabel="learning rate", title=f"{init} weights")
         ax.set_xticks([0.003, 0.03, 0.3, 3], ["0.003", "0.03", "0.3", "3"])
         ax.minorticks_off()
-        described(ax, f"First weights of {init}. {'; '.join(said)}.")
+        described(ax, f"First weights: {init}. {'; '.join(said)}.")
     for rate, label, value in live:
         style = NETS[label]
         axes[-1].plot(
