@@ -100,6 +100,13 @@ def test_convolved_leaves_running_statistics_alone(images):
     assert all((norm.running_mean == 0).all() for norm in nets.norms_of(model))
 
 
+@pytest.mark.parametrize("norm", ["N, H, W", "N"])
+def test_largest_x_hat_is_the_layers_own_output(norm, images):
+    model = nets.with_statistics(nets.conv_net(norm), images.repeat(10, 1, 1, 1)).eval()
+    x_hat = model[:2](images)  # γ = 1, β = 0
+    assert_allclose(nets.largest_x_hat(model, images), x_hat.abs().max().item(), rtol=1e-5)
+
+
 @pytest.mark.parametrize("which", nets.TRAINED)
 def test_optimizer_changes_no_more_numbers_than_it_says(which, images):
     model = nets.conv_net("N, H, W")

@@ -112,6 +112,16 @@ def accuracy_when_moved(model, x, y):
 
 
 @torch.no_grad()
+def largest_x_hat(model, x):
+    """The largest |x̂| that a net's first norm makes of images x with its running statistics."""
+    norm, values = norms_of(model)[0], model[0](x)
+    if len(norm.running_mean) > values.shape[1]:  # per pixel
+        values = values.flatten(1)[..., None, None]
+    mean, var = (v.view(1, -1, 1, 1) for v in (norm.running_mean, norm.running_var))
+    return ((values - mean) / (var + norm.eps) ** 0.5).abs().max().item()
+
+
+@torch.no_grad()
 def convolved(model, x):
     """What each convolution of a net gives in training mode, 500 images at a time: a list."""
     model = copy.deepcopy(model).train()
