@@ -1,13 +1,10 @@
 """Make `.venv` and install the course into it, once: what every make target does first.
 
 Standard library only, for it runs under the system's Python. `ensure(extras)` is all that
-`.make/run.py` calls. When nothing has changed it reads one small file and returns.
-
-What it leaves in `.venv/.bnlib/`:
-    ready     what was installed, written last and in one piece: no such file, no finished install
-    busy      there while an install is under way; where it is found, the last one was interrupted
-    adopted   this .venv was made by hand: it is not deleted while its Python starts
-    python    the interpreter that made .venv (read by python.sh)
+`.make/run.py` calls. When nothing has changed it reads one small file and returns; the rest is
+uv's work. That file, .venv/.bnlib/state.json, says what is installed. It is written before an
+install begins, without "done", and again when it has ended: by that, one that was broken off is
+known.
 """
 
 from __future__ import annotations
@@ -23,7 +20,6 @@ import re
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -63,27 +59,20 @@ TROUBLE = [
     ),
 ]
 
-
 # Where torch's own index does not help, and nobody chose a build: what to take instead.
 OTHER_BUILD = {("auto", UNFIT): "cpu", ("auto", OFFLINE): "index", ("cpu", UNFIT): "index"}
 
 
 class Trouble(Exception):
-    """What went wrong and what to do about it, in one line.
+    """What went wrong and what to do about it, in one line. `kind`: its place in TROUBLE."""
 
-    harmless    nothing was changed yet, so what was installed before still is
-    """
-
-    def __init__(self, text, harmless=False):
+    def __init__(self, text, kind=None):
         super().__init__(text)
-        self.harmless = harmless
+        self.kind = kind
 
 
 def say(text):
     print(f"bnlib: {text}", flush=True)
-
-
-# ---------------------------------------------------------------- what is there
 
 
 class Venv:
@@ -92,11 +81,27 @@ class Venv:
     def __init__(self, root=ROOT):
         self.root = Path(root)
         self.path = self.root / ".venv"
-        scripts = "Scripts/python.exe" if os.name == "nt" else "bin/python"
-        self.python = self.path / scripts
-        notes = self.path / ".bnlib"
-        self.ready, self.busy = notes / "ready", notes / "busy"
-        self.adopted, self.made_by = notes / "adopted", notes / "python"
+        self.python = self.path / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+        self.note = self.path / ".bnlib" / "state.json"
+
+    def read(self):
+        """What the note says; {} where there is none, or none to rely on."""
+        try:
+            note = json.loads(self.note.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return note if isinstance(note, dict) else {}
+
+    def write(self, note):
+        """Write the note in one piece: readers see the old one or the new one."""
+        draft = self.note.with_suffix(".new")
+        draft.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_text(json.dumps(note, indent=1) + "\n", encoding="utf-8")
+        os.replace(draft, self.note)
+
+    def place(self):
+        """What must stay the same under an environment: its folder and its Python."""
+        return {"root": str(self.root), "python": python_version()}
 
     def fingerprint(self):
         """Changes when what should be installed changes."""
@@ -105,96 +110,73 @@ class Venv:
             digest.update((self.root / name).read_bytes())
         return digest.hexdigest()
 
-    def installed(self):
-        """The stamp of the last finished install; {} where there is none to rely on."""
-        try:
-            stamp = json.loads(self.ready.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return stamp if isinstance(stamp, dict) and not self.busy.exists() else {}
-
     def holds(self, extras):
         """Is everything in place, so that there is nothing to do?"""
-        stamp = self.installed()
+        note = self.read()
         return (
-            bool(stamp)
-            and self.usable(stamp)
-            and stamp.get("fingerprint") == self.fingerprint()
-            and set(extras) <= set(stamp.get("extras", ()))
-            and os.environ.get("BNLIB_TORCH") in (None, "", stamp.get("torch"))
+            bool(note.get("done"))
+            and note.items() >= self.place().items()
+            and self.python.exists()
+            and note.get("fingerprint") == self.fingerprint()
+            and set(extras) <= set(note.get("extras", ()))
+            and os.environ.get("BNLIB_TORCH") in (None, "", note.get("torch"))
         )
 
-    def usable(self, stamp):
-        """Can one build on this environment? Not once its folder or its Python has changed."""
-        same_place = stamp.get("root") == str(self.root)
-        return same_place and stamp.get("python") == python_version() and self.python.exists()
+    def made_by_hand(self):
+        """Was it there before we came? Then it is used, and never deleted."""
+        return self.path.exists() and (not self.note.parent.exists() or "by_hand" in self.read())
 
-    def write(self, path, text):
-        """Write a note in one piece: readers see the old one or the new one."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(path.name + ".new")
-        draft.write_text(text, encoding="utf-8")
-        os.replace(draft, path)
+    def remove(self):
+        self.path.unlink() if self.path.is_symlink() else shutil.rmtree(self.path)
 
 
 def python_version():
     return "{}.{}".format(*sys.version_info)
 
 
-# ---------------------------------------------------------------- the steps
-
-
 def ensure(extras, venv=None):
     """Have `.venv` hold bnlib with these extras; returns its Python. Raises Trouble."""
     venv = venv or Venv()
-    if not venv.holds(extras):
-        try:
+    try:
+        if not venv.holds(extras):
             with only_one(venv):
                 if not venv.holds(extras):  # another make may have finished it meanwhile
                     set_up(venv, extras)
-        except OSError as error:
-            raise Trouble(advice(venv, str(error))) from error
+    except OSError as error:
+        raise trouble(venv, str(error)) from error
     return venv.python
 
 
 def set_up(venv, extras):
     """Bring .venv from whatever state it is in to a finished install."""
-    began = time.monotonic()
-    stamp, interrupted = venv.installed(), venv.busy.exists()
-    made_by_hand = venv.adopted.exists() or (
-        venv.path.exists() and not stamp and not interrupted and not venv.made_by.exists()
-    )
-    if made_by_hand and runs(venv.python):
-        venv.write(venv.adopted, "")
+    began, before = time.monotonic(), venv.read()
+    by_hand, options = venv.made_by_hand(), []
+    if by_hand:
+        if not runs(venv.python):
+            raise Trouble("the .venv here, made by other means, does not start: delete it first.")
         run([str(venv.python), "-m", "ensurepip"])  # some tools make environments without pip
-    elif not (stamp and venv.usable(stamp)):
-        create(venv, interrupted)
-        stamp, interrupted = {}, False
-
-    venv.write(venv.busy, "")
-    extras = sorted(set(extras) | set(stamp.get("extras", ())))
+        options = ["--reinstall"] if before and not before.get("done") else []
+    elif not (before.get("done") and before.items() >= venv.place().items() and runs(venv.python)):
+        create(venv, "it does not fit any more" if before.get("done") else "it was not finished")
+        before = {}
+    extras = sorted(set(extras) | set(before.get("extras", ())))
+    note = {**venv.place(), "extras": extras, "torch": before.get("torch")}
+    note |= {"by_hand": True} if by_hand else {}
+    venv.write(note)
     say(f"installing {', '.join(['bnlib', *extras])} into .venv (once; a minute or so)")
     try:
-        torch = install(venv, extras, repair=interrupted, had_torch=stamp.get("torch"))
+        note["torch"] = install(venv, extras, before.get("torch"), options)
     except Trouble as failure:
-        if failure.harmless and stamp:
-            venv.busy.unlink()
+        if failure.kind in (UNTRUSTED, OFFLINE, UNFIT) and before:
+            venv.write(before)  # uv has everything at hand before it changes anything
         raise
-    warm_up(venv, extras)
-    note = {
-        "fingerprint": venv.fingerprint(),
-        "extras": extras,
-        "torch": torch,
-        "root": str(venv.root),
-        "python": python_version(),
-    }
-    venv.write(venv.made_by, base_python() + "\n")
-    venv.write(venv.ready, json.dumps(note, indent=1) + "\n")
-    venv.busy.unlink()  # only from here on does the stamp count
+    if "course" in extras:  # have matplotlib find the fonts now: in a notebook it would say so
+        run([str(venv.python), "-c", "import matplotlib.font_manager"])
+    venv.write({**note, "fingerprint": venv.fingerprint(), "done": True})
     say(f"installed in {time.monotonic() - began:.0f} s")
 
 
-def create(venv, interrupted):
+def create(venv, why):
     """Make an empty virtual environment, in place of a broken one if need be."""
     for module in ("venv", "ensurepip"):
         if importlib.util.find_spec(module) is None:
@@ -203,75 +185,39 @@ def create(venv, interrupted):
                 f"install python{python_version()}-venv), then run the same command again."
             )
     if venv.path.exists():
-        why = "the last install was not finished" if interrupted else "it does not fit any more"
         say(f"making .venv afresh: {why}")
-        remove(venv)
-    venv.write(venv.busy, "")
-    code, output = run([base_python(), "-m", "venv", str(venv.path)])
+        venv.remove()
+    venv.write(venv.place())  # not done: should this be broken off, it is known to be ours
+    base = getattr(sys, "_base_executable", None) or sys.executable  # outside of any environment
+    code, output = run([base, "-m", "venv", str(venv.path)])
     if code:
-        raise Trouble(advice(venv, output))
+        raise trouble(venv, output)
 
 
-def install(venv, extras, repair=False, had_torch=None):
+def install(venv, extras, had_torch, options):
     """Install the package with its extras; returns the name of the torch build it asked for."""
     env = installer_environment(venv)
-    with_uv = have_uv(venv, env)
+    pip = [str(venv.python), "-m", "pip", "install", "--quiet", "--retries", "2"]
+    code, output = run([*pip, "-c", "constraints.txt", "uv"], env, venv.root)
+    if code:
+        raise trouble(venv, output)
     chosen = os.environ.get("BNLIB_TORCH")
-    wanted = chosen or had_torch or torch_build(extras, env)
-    options = ["--reinstall"] if repair else []
-    if had_torch not in (None, wanted):
-        options += ["--reinstall-package", "torch"]
-    build = wanted
+    build = chosen or had_torch or torch_build(extras, env)
+    if had_torch not in (None, build):
+        options = [*options, "--reinstall-package", "torch"]
+    course = ["-c", "constraints.txt", "-e", f".[{','.join(extras)}]" if extras else "."]
     while True:
-        command = uv_command(venv, build, options) if with_uv else pip_command(venv, options)
-        code, output = run([*command, *requirements(extras)], env, venv.root, show=True)
+        command = [str(venv.python), "-m", "uv", "pip", "install", "--python", str(venv.python)]
+        command += ["--compile-bytecode", *options]
+        command += [] if build == "index" else ["--torch-backend", build]
+        code, output = run([*command, *course], env, venv.root, show=True)
         if not code:
             return build
-        other = OTHER_BUILD.get((build, kind_of_trouble(output)))
-        if chosen or not other or not with_uv:
-            break
+        other = None if chosen else OTHER_BUILD.get((build, kind_of_trouble(output)))
+        if not other:
+            raise trouble(venv, output)
         say(f"torch's own package index has no {build} build for us: taking BNLIB_TORCH={other}")
         build = other
-    # uv has everything at hand before it changes anything
-    harmless = with_uv and kind_of_trouble(output) in (UNTRUSTED, OFFLINE, UNFIT)
-    raise Trouble(advice(venv, output), harmless)
-
-
-def requirements(extras):
-    """The course itself, editable, at exactly the tested versions."""
-    names = f"[{','.join(extras)}]" if extras else ""
-    return ["-c", "constraints.txt", "-e", f".{names}"]
-
-
-def have_uv(venv, env):
-    """Install uv, which is many times faster than pip; False where it cannot be had."""
-    command = [str(venv.python), "-m", "pip", "install", "--quiet", "--retries", "2"]
-    code, output = run([*command, "-c", "constraints.txt", "uv"], env, venv.root)
-    if code and kind_of_trouble(output) not in (None, UNFIT):
-        raise Trouble(advice(venv, output), harmless=True)  # pip would do no better
-    if code:
-        say("uv cannot be had here: using pip, which takes longer")
-    return not code
-
-
-def uv_command(venv, build, options):
-    command = [str(venv.python), "-m", "uv", "pip", "install"]
-    command += ["--python", str(venv.python), "--compile-bytecode", *options]
-    return command if build == "index" else [*command, "--torch-backend", build]
-
-
-def pip_command(venv, options):
-    again = ["--force-reinstall"] if options else []
-    return [str(venv.python), "-m", "pip", "install", "--compile", *again]
-
-
-def warm_up(venv, extras):
-    """Have matplotlib find the fonts now: in a notebook it would say so in a cell's output."""
-    if "course" in extras:
-        run([str(venv.python), "-c", "import matplotlib.font_manager"])
-
-
-# ---------------------------------------------------------------- where packages come from
 
 
 def installer_environment(venv):
@@ -282,14 +228,14 @@ def installer_environment(venv):
     env.update(PIP_DISABLE_PIP_VERSION_CHECK="1", PIP_REQUIRE_VIRTUALENV="0", NO_COLOR="1")
     env["UV_BUILD_CONSTRAINT"] = "constraints.txt"  # what builds bnlib is pinned, too
     _, output = run([str(venv.python), "-m", "pip", "config", "list"], env)
-    setting = {}  # pip prints "global.index-url='…'"; what comes later weighs more
-    for key, value in re.findall(r"^(?:global|install|:env:)\.([a-z-]+)='(.*)'$", output, re.M):
-        setting[key] = value
+    # pip prints "global.index-url='…'"; what comes later weighs more
+    setting = dict(re.findall(r"^(?:global|install|:env:)\.([a-z-]+)='(.*)'$", output, re.M))
     for option, variable, separator in [
         ("find-links", "UV_FIND_LINKS", ","),
         ("index-url", "UV_DEFAULT_INDEX", " "),
         ("extra-index-url", "UV_INDEX", " "),
         ("cert", "SSL_CERT_FILE", " "),
+        ("proxy", "ALL_PROXY", " "),
     ]:
         if option in setting:
             env.setdefault(variable, separator.join(setting[option].replace("\\n", " ").split()))
@@ -310,9 +256,6 @@ def torch_build(extras, env):
     found = any("://" in link or any(Path(link).glob("torch-*")) for link in links if link)
     given = found or any(env.get(name) for name in own)
     return "index" if "torch" not in extras or given or sys.platform == "darwin" else "auto"
-
-
-# ---------------------------------------------------------------- small tools
 
 
 @contextlib.contextmanager
@@ -348,47 +291,30 @@ def grab(file):
 
 
 def run(command, env=None, cwd=None, show=False):
-    """Run a program without input; returns its exit status and all that it printed."""
+    """Run a program without input; returns its exit status and all that it printed.
+
+    show  on a terminal, keep its last line in sight
+    """
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    text = {"encoding": "utf-8", "errors": "replace"}
     try:
-        process = subprocess.Popen(
-            command,
-            env=env,
-            cwd=cwd,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-            errors="replace",
-        )
+        process = subprocess.Popen(command, env=env, cwd=cwd, **pipes, **text)
     except FileNotFoundError as error:
         return 127, str(error)
-    lines = []
-    reader = threading.Thread(target=lines.extend, args=(process.stdout,), daemon=True)
-    reader.start()
-    try:
-        watch(reader, lines, show and sys.stdout.isatty())
-        status = process.wait()
-    finally:  # also on Ctrl-C: nothing goes on installing behind our back
-        if process.poll() is None:
+    lines, width = [], shutil.get_terminal_size().columns - 1
+    show = show and sys.stdout.isatty()
+    with process:
+        try:
+            for line in process.stdout:
+                lines.append(line)
+                if show:
+                    print(f"\r{line.strip()[:width]:<{width}}", end="", flush=True)
+        except BaseException:  # Ctrl-C: nothing goes on installing behind our back
             process.terminate()
-            process.wait()
-        reader.join(5)
-        process.stdout.close()
-    return status, "".join(lines)
-
-
-def watch(reader, lines, show):
-    """Wait for the reader; on a terminal, show the last line and the seconds meanwhile."""
-    began = time.monotonic()
-    while reader.is_alive():
-        reader.join(0.2)
-        if show:
-            width = shutil.get_terminal_size().columns - 1
-            last = lines[-1].strip() if lines else ""
-            text = f"  {time.monotonic() - began:3.0f} s  {last}"[:width]
-            print(f"\r{text:<{width}}", end="", flush=True)
+            raise
     if show:
         print("\r" + " " * width + "\r", end="", flush=True)
+    return process.returncode, "".join(lines)
 
 
 def runs(python):
@@ -397,32 +323,23 @@ def runs(python):
     return code == 0
 
 
-def base_python():
-    """The interpreter outside of any virtual environment."""
-    return getattr(sys, "_base_executable", None) or sys.executable
-
-
-def remove(venv):
-    if venv.path.is_symlink():
-        venv.path.unlink()
-    else:
-        shutil.rmtree(venv.path)
-
-
 def kind_of_trouble(output):
     """The place in TROUBLE of what an installer's output tells; None where we do not know it."""
     signs = (re.search(sign, output, re.IGNORECASE) for sign, _ in TROUBLE)
     return next((place for place, found in enumerate(signs) if found), None)
 
 
-def advice(venv, output):
-    """One line on what an installer's output means; the whole output goes to .out/install.log."""
+def trouble(venv, output):
+    """A Trouble for what an installer printed; the whole output goes to .out/install.log."""
     with contextlib.suppress(OSError):
         (venv.root / ".out").mkdir(exist_ok=True)
         (venv.root / ".out" / "install.log").write_text(output, encoding="utf-8")
     kind = kind_of_trouble(output)
     if kind is not None:
-        return TROUBLE[kind][1].format(version=python_version(), system=platform.system())
+        text = TROUBLE[kind][1].format(version=python_version(), system=platform.system())
+        return Trouble(text, kind)
     errors = [line for line in output.splitlines() if "error" in line.lower()] or [output]
     last = " ".join(errors[-1].split())[:200]
-    return f"the install failed ({last}): see .out/install.log, then run the same command again."
+    return Trouble(
+        f"the install failed ({last}): see .out/install.log, then run the same command again."
+    )

@@ -1,7 +1,13 @@
-"""Open JupyterLab on the course (make lab), and say in one line where it is.
+"""Open JupyterLab on the learner's own copies (make lab), and say in one line where it is.
 
 Runs under .venv's Python. Words after the script's name go on to JupyterLab, for instance
---ip=0.0.0.0 in a container or --port=9000.
+--ip=0.0.0.0 in a container or --port=9000. Two are our own:
+    --course    open the course's own notebooks, for those who write them (else they are read-only)
+    stop        end the JupyterLab that runs here
+
+Beside this file, jupyterlab/ holds what our JupyterLab does differently: overrides.json (default
+settings; the learner's own weigh more), custom/custom.css (the width of a line of prose), and
+kernels/python3: this Python's kernel, whatever else is called so on this machine, without its log.
 """
 
 import json
@@ -13,8 +19,15 @@ import time
 import webbrowser
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-START = "notebooks/00_start_here.ipynb"
+from jupyter_core.paths import jupyter_config_dir, jupyter_runtime_dir
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import copies
+import server
+
+ROOT = copies.ROOT
+START = "00_start_here.ipynb"
+OURS = Path(__file__).resolve().parent / "jupyterlab"
 IN_THE_TERMINAL = {"www-browser", "links", "elinks", "lynx", "w3m"}
 
 
@@ -33,53 +46,80 @@ def has_browser(env=os.environ, platform=sys.platform):
     return Path(getattr(found, "name", "")).name not in IN_THE_TERMINAL
 
 
-def options(words, token, browser, root_user):
-    """What JupyterLab is started with: the course's page, no news from outside, few log lines."""
+def options(words, token, browser, root_user, folder="work"):
+    """What JupyterLab is started with: the first notebook, our settings, few log lines."""
+    styles = [Path(jupyter_config_dir()) / "custom", OURS / "custom"]  # the learner's own first
     settings = {
         "ServerApp.root_dir": ROOT,
-        "ServerApp.log_level": "WARN",
-        "LabApp.log_level": "WARN",
+        "ServerApp.log_level": "ERROR",  # its warnings (no Node.js, …) ask nothing of a learner
+        "LabApp.log_level": "ERROR",
         "LabApp.news_url": None,
+        "LabApp.app_settings_dir": OURS,
+        "LabApp.custom_css": True,
+        "ServerApp.tornado_settings": {"static_custom_path": [str(style) for style in styles]},
         "LabApp.check_for_updates_class": "jupyterlab.NeverCheckForUpdate",
         "IdentityProvider.token": token,  # seen by this process only
         "JupyterApp.answer_yes": True,  # one Ctrl-C is enough
     }
-    chosen = [START, *(f"--{name}={value}" for name, value in settings.items())]
+    if folder == "work":
+        settings["ServerApp.contents_manager_class"] = "contents.LearnersFiles"
+    chosen = [f"{folder}/{START}", *(f"--{name}={value}" for name, value in settings.items())]
     chosen += [] if browser else ["--no-browser"]
     chosen += ["--allow-root"] if root_user else []
     return [*chosen, *words]
 
 
-def say(text):
-    print(f"bnlib: {text}", flush=True)
-
-
-def announce(note, token, browser):
+def announce(note, browser, folder="work"):
     """Wait until the server has written down where it is, then print the address."""
     while True:
         try:
-            server = json.loads(note.read_text(encoding="utf-8"))
+            info = json.loads(note.read_text(encoding="utf-8"))
             break
         except (OSError, ValueError):
             time.sleep(0.1)
-    address = f"{server['url']}lab/tree/{START}?token={token}"
     lead = "the course is open at" if browser else "open this address in a browser:"
-    say(f"{lead} {address}   (Ctrl-C stops JupyterLab)")
+    copies.say(f"{lead} {address(info, folder)}   (Ctrl-C stops JupyterLab)")
+
+
+def address(info, folder="work"):
+    return f"{info['url']}lab/tree/{folder}/{START}?token={info['token']}"
+
+
+def stop():
+    gone = server.stop(ROOT)
+    copies.say(
+        {True: "JupyterLab is stopped", None: "no JupyterLab runs here"}.get(
+            gone, "JupyterLab does not answer: end it with Ctrl-C in its window"
+        )
+    )
 
 
 def main(words):
-    from jupyter_core.paths import jupyter_runtime_dir
     from jupyterlab.labapp import LabApp
 
+    if words == ["stop"]:
+        return stop()
+    folder = "notebooks" if "--course" in words else "work"
+    words = [word for word in words if word != "--course"]
+    if folder == "work":
+        copies.main(["prepare"])
     browser = has_browser() and "--no-browser" not in words
+    if info := server.running(ROOT):
+        there = address(info, folder)
+        copies.say(f"JupyterLab already runs here: {there}   ({copies.MAKE} stop ends it)")
+        return browser and webbrowser.open(there)
+    copies.trust(sorted((ROOT / "notebooks").glob("*.ipynb")))
     root_user = hasattr(os, "geteuid") and os.geteuid() == 0
     if root_user:
-        say("you are root: starting JupyterLab with --allow-root, without which it refuses")
+        copies.say("you are root: starting JupyterLab with --allow-root, without which it refuses")
     token = os.environ.get("JUPYTER_TOKEN") or secrets.token_hex(16)
     note = Path(jupyter_runtime_dir()) / f"jpserver-{os.getpid()}.json"
     note.unlink(missing_ok=True)  # of an older process that had the same number
-    threading.Thread(target=announce, args=(note, token, browser), daemon=True).start()
-    LabApp.launch_instance(options(words, token, browser, root_user))
+    threading.Thread(target=announce, args=(note, browser, folder), daemon=True).start()
+    found = [str(OURS), os.environ.get("JUPYTER_PATH")]
+    os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, found))  # our kernel comes first
+    os.chdir(ROOT)  # where the notebook's path counts from
+    LabApp.launch_instance(options(words, token, browser, root_user, folder))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ own folder. A notebook with an error in it is reported and left as it was.
 import argparse
 import asyncio
 import difflib
+import hashlib
+import itertools
 import json
 import os
 import platform
@@ -85,17 +87,21 @@ def normalise(text):
     text  str, a notebook file of format 4
 
     Timings, trust and user-interface marks are dropped; slide types, tags and outputs stay. Cells
-    are named cell-01, cell-02, … in order, and widgets 1, 2, … in the order in which outputs refer
-    to them; widgets that no output refers to are dropped. normalise(normalise(t)) == normalise(t).
+    keep the ids they have, so that a new cell renames no other; widgets are named 1, 2, … in the
+    order in which outputs refer to them; widgets that no output refers to are dropped. The version
+    of Python is that of the last run. normalise(normalise(t)) == normalise(t).
     """
-    nb = nbformat.reads(text, as_version=4)
-    nb.nbformat_minor = 5
-    for number, cell in enumerate(nb.cells, 1):
-        _normalise_cell(cell, f"cell-{number:02}")
+    nb = json.loads(text)
+    nb["nbformat_minor"] = 5
+    name_cells(nb["cells"])
+    nb = nbformat.reads(json.dumps(nb), as_version=4)
+    for cell in nb.cells:
+        _normalise_cell(cell)
     widgets = nb.metadata.get("widgets", {}).get(WIDGET_STATE, {}).get("state", {})
+    version = nb.metadata.get("language_info", {}).get("version")
     nb.metadata = {key: nb.metadata[key] for key in KEPT_METADATA if key in nb.metadata}
     nb.metadata["kernelspec"] = KERNELSPEC
-    nb.metadata["language_info"] = {"name": "python"}
+    nb.metadata["language_info"] = language_info(version)
     order = widget_order(nb.cells, widgets)
     if order:
         state = {key: _normalise_widget(widgets[key]) for key in order}
@@ -111,8 +117,35 @@ def normalise(text):
     return nbformat.writes(nb, version=4).rstrip("\n") + "\n"
 
 
-def _normalise_cell(cell, name):
-    cell.id = name
+def name_cells(cells):
+    """Give an id to each cell that has none of its own; the others keep theirs.
+
+    cells  list of a notebook's cells (dicts), changed in place
+
+    The id follows from the cell's source, so that it is the same wherever it is made.
+    """
+    taken = {cell.get("id") for cell in cells}
+    valid = re.compile(r"[\w-]{1,64}", re.ASCII)
+    seen = set()
+    for cell in cells:
+        if cell.get("id") in seen or not valid.fullmatch(str(cell.get("id") or "")):
+            text = cell["cell_type"] + "".join(cell["source"])
+            hashes = (hashlib.sha256(f"{text}{n}".encode()).hexdigest() for n in itertools.count())
+            cell["id"] = next(h[:8] for h in hashes if h[:8] not in taken | seen)
+        seen.add(cell["id"])
+
+
+def language_info(version=None):
+    """Return what this Python's kernel says of its language: all that JupyterLab would write.
+
+    version  str, a version of Python to put in place of this one's
+    """
+    from ipykernel.ipkernel import IPythonKernel
+
+    return IPythonKernel.language_info | ({"version": version} if version else {})
+
+
+def _normalise_cell(cell):
     metadata = {key: cell.metadata[key] for key in KEPT_CELL_METADATA if cell.metadata.get(key)}
     if metadata.get("slideshow", {}).get("slide_type", "-") in ("-", ""):
         metadata.pop("slideshow", None)
@@ -315,7 +348,8 @@ def run(path):
 def check(path):
     """Execute a notebook in memory. Raises CellFailed when its file would change.
 
-    Outputs of cells with the tag nbval-ignore-output (timings, mostly) may differ.
+    Outputs of cells with the tag nbval-ignore-output (timings, mostly) may differ, and so may the
+    version of Python.
     """
     old = path.read_text(encoding="utf-8")
     new = executed(path, old)
@@ -326,6 +360,7 @@ def check(path):
 
 def _without_varying(text):
     nb = json.loads(text)
+    nb["metadata"]["language_info"].pop("version", None)
     for cell in nb["cells"]:
         if "nbval-ignore-output" in cell["metadata"].get("tags", []):
             cell["outputs"] = []

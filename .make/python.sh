@@ -29,9 +29,12 @@ if [ -n "${PYTHON:-}" ]; then
     stop "PYTHON=$PYTHON does not start a Python 3.11 or newer: name another, or leave PYTHON out."
 fi
 
-if [ -r .venv/.bnlib/python ]; then
-    IFS= read -r made_by <.venv/.bnlib/python
-    [ -x "$made_by" ] && exec "$made_by" "$@"
+if [ -r .venv/pyvenv.cfg ]; then
+    made_by=
+    while IFS= read -r line; do
+        case $line in "executable = "*) made_by=${line#executable = } ;; esac
+    done <.venv/pyvenv.cfg
+    [ -n "$made_by" ] && holds "$newer" "$made_by" && exec "$made_by" "$@"
 fi
 
 for condition in "$tested" "$newer"; do

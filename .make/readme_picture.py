@@ -13,13 +13,13 @@ import numpy as np
 from matplotlib import rc_context
 
 from bnlib.course.kit.plots import figure
-from bnlib.course.kit.style import COLORS, RC
+from bnlib.course.kit.style import NETS, RC
 from bnlib.data import as_features, minibatches, mnist10k
 from bnlib.numpy import SGD, BatchNorm, Linear, Sequential, Sigmoid, softmax_cross_entropy
 
 PICTURE = Path(__file__).resolve().parent.parent / "notebooks" / "images" / "readme.png"
 STEPS, EVERY, M, UNIT = 4000, 50, 60, 7
-LOOK = {"without": (COLORS["vermillion"], "--"), "with": (COLORS["blue"], "-")}
+LOOK = {name: NETS[f"{name} BN"] | {"marker": ""} for name in ("without", "with")}
 
 
 def net(normalized, rng):
@@ -58,16 +58,15 @@ def train(normalized, seed=0):
 
 def draw(runs):
     fig, (left, middle, right) = figure(1, 3, size=(12, 4.2), width_ratios=[1.25, 1, 1])
-    for name, (color, line) in LOOK.items():
+    for name, style in LOOK.items():
         steps, accuracy, _ = runs[name]
-        left.plot(steps, accuracy, color=color, linestyle=line, label=f"{name} BN")
+        left.plot(steps, accuracy, **style, label=f"{name} BN")
     left.set(xlabel="training step", ylabel="test digits read correctly", ylim=(0, 1))
     left.legend(loc="lower right")
     for ax, name in [(middle, "without"), (right, "with")]:
         steps, _, (low, median, high) = runs[name]
-        color, line = LOOK[name]
-        ax.fill_between(steps, low, high, color=color, alpha=0.25, linewidth=0)
-        ax.plot(steps, median, color=color, linestyle=line)
+        ax.fill_between(steps, low, high, color=LOOK[name]["color"], alpha=0.25, linewidth=0)
+        ax.plot(steps, median, **LOOK[name])
         ax.set(xlabel="training step", title=f"{name} BN", ylim=(-3, 3))
     left.set_title("who learns sooner")
     middle.set_ylabel("input of one sigmoid")

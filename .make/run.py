@@ -1,4 +1,4 @@
-"""What stands behind the make targets; without make:  python .make/run.py TARGET
+"""What stands behind the make targets; without make:  python .make/run.py TARGET [NB=03 …]
 
 Standard library only. Each target first has .make/install.py put into .venv what it needs, then
 hands over to the program that does the work. Three variables are read: ARGS goes on to that
@@ -33,17 +33,30 @@ ONE_THREAD = {
 
 
 def lab(python):
-    """open JupyterLab at notebooks/00_start_here.ipynb"""
+    """open JupyterLab on your own copies of the notebooks, in work/"""
     hand_over([python, ".make/lab.py", *arguments()])
+
+
+def stop(python):
+    """end the JupyterLab that make lab has started"""
+    hand_over([python, ".make/lab.py", "stop"])
+
+
+def update(python):
+    """take your copies along with a changed course, answers and all (one of them: NB=03)"""
+    hand_over([python, ".make/copies.py", "update", *notebook()])
+
+
+def fresh(python):
+    """start a notebook afresh, say NB=03; your copy stays under a dated name"""
+    hand_over([python, ".make/copies.py", "fresh", *notebook()])
 
 
 def test(python):
     """run the unit tests and every notebook, in parallel"""
     command = [python, "-m", "pytest", "-m", "not browser", "--ignore=tests/browser"]
     command += ["-n", str(cores()), "--dist", "loadfile", "--no-loadscope-reorder"]
-    command += ["--nbval", "--nbval-current-env", "--nbval-cell-timeout=300"]
-    command += ["--nbval-sanitize-with", "tests/nbval_sanitize.cfg"]
-    longest_first = ["notebooks", "tests/test_notebooks.py", "tests", "bnlib"]
+    longest_first = ["tests/test_notebooks.py", "tests", "bnlib"]
     hand_over([*command, *arguments(), *longest_first], quiet_environment())
 
 
@@ -58,10 +71,15 @@ def bench(python):
     hand_over([python, "tests/benchmarks/bench.py", *arguments()], quiet_environment())
 
 
+def gpu(python):
+    """prove bnlib on this machine's GPU: tests, times, notebook 09"""
+    hand_over([python, ".make/gpu.py", *arguments()])
+
+
 def notebooks(python):
     """execute and normalise the notebooks (one of them: NB=03)"""
-    names = [os.environ["NB"]] if os.environ.get("NB") else []
-    hand_over([python, ".make/notebooks.py", "run", *names, *arguments()], quiet_environment())
+    command = [python, ".make/notebooks.py", "run", *notebook(), *arguments()]
+    hand_over(command, quiet_environment())
 
 
 def data(python):
@@ -84,10 +102,10 @@ def constraints(python):
 def clean():
     """delete .venv and everything else that make has made"""
     venv = install.Venv()
-    if venv.path.exists() and (venv.adopted.exists() or not venv.made_by.exists()):
+    if venv.made_by_hand():
         install.say(".venv was made by hand and stays")
     elif venv.path.exists():
-        install.remove(venv)
+        venv.remove()
     for name in (".out", ".pytest_cache", ".ruff_cache", ".hypothesis", "build", "dist"):
         shutil.rmtree(ROOT / name, ignore_errors=True)
     for folder in ("bnlib", "tests", "notebooks", ".make"):
@@ -105,9 +123,13 @@ def show_help():
 
 TARGETS = {  # name: what it does, and the extras of pyproject.toml that it needs
     "lab": (lab, COURSE),
+    "update": (update, COURSE),
+    "fresh": (fresh, COURSE),
+    "stop": (stop, COURSE),
     "test": (test, COURSE | {"test"}),
     "browser": (browser, COURSE | {"test", "browser"}),
     "bench": (bench, COURSE | {"test"}),
+    "gpu": (gpu, COURSE | {"test"}),
     "notebooks": (notebooks, COURSE | {"test"}),
     "data": (data, set()),
     "lint": (lint, {"lint"}),
@@ -120,6 +142,11 @@ TARGETS = {  # name: what it does, and the extras of pyproject.toml that it need
 def arguments():
     """The words in ARGS, for the program behind the target."""
     return shlex.split(os.environ.get("ARGS", ""))
+
+
+def notebook():
+    """The notebook that NB names, for the program behind the target; none where it is not set."""
+    return [os.environ["NB"]] if os.environ.get("NB") else []
 
 
 def cores():
@@ -150,9 +177,11 @@ def hand_over(command, changes=()):
 
 
 def main(words):
-    if len(words) != 1 or words[0] not in TARGETS:
+    settings = dict(word.split("=", 1) for word in words[1:] if "=" in word)  # as make takes them
+    if len(words) != 1 + len(settings) or words[0] not in TARGETS:
         show_help()
         return 2
+    os.environ.update(settings)
     action, extras = TARGETS[words[0]]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that an install is cleaned up
     try:

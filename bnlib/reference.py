@@ -16,11 +16,18 @@ def batch_axes(x):
     >>> batch_axes(np.zeros((60, 100))), batch_axes(np.zeros((60, 3, 28, 28)))
     ((0,), (0, 2, 3))
     """
+    unmasked(x, "x")
     if x.ndim < 2:
         raise ValueError(
             f"x has shape {tuple(x.shape)}; it needs (N, D), (N, C, L) or (N, C, H, W)"
         )
     return (0, *range(2, x.ndim))
+
+
+def unmasked(v, name):
+    """Raise TypeError for a masked array: its masked values would be counted among the m."""
+    if hasattr(v, "mask"):
+        raise TypeError(f"{name} is a masked array; expected values throughout")
 
 
 def values_per_channel(x):
@@ -37,6 +44,7 @@ def per_channel(v, x, name="v"):
     Raises ValueError, with `name` in it, when v does not hold one value per channel.
     """
     batch_axes(x)
+    unmasked(v, name)
     if tuple(v.shape) != (x.shape[1],):
         raise ValueError(
             f"{name} has shape {tuple(v.shape)}; x of shape {tuple(x.shape)} needs ({x.shape[1]},)"
@@ -99,6 +107,7 @@ def batch_norm_backward(dy, x, gamma, eps=1e-5):
 
     Returns dx, dgamma, dbeta: ∂ℓ/∂x shaped like x, ∂ℓ/∂γ and ∂ℓ/∂β (C,).
     """
+    unmasked(dy, "dy")
     axes, m = batch_axes(x), values_per_channel(x)
     mu_B, var_B = batch_statistics(x)
     x_hat = normalize(x, mu_B, var_B, eps)

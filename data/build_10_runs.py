@@ -4,7 +4,7 @@ usage: python data/build_10_runs.py [--jobs N] [--output FILE]
 
 Every run is of the small convolutional net of bnlib/course/nb10/nets.py on the course's MNIST
 digits, in torch on the processor. README.md beside this file says what the arrays are. The runs
-take about half an hour on two cores; --jobs says how many run at once (default: one per core).
+take about ten minutes on two cores; --jobs says how many run at once (default: one per core).
 Nothing is downloaded.
 """
 

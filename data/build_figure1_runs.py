@@ -1,11 +1,12 @@
 """Repeat the training runs that notebooks 01 and 08 show, and store what they measured.
 
-usage: python data/build_figure1_runs.py [--jobs N] [--output FILE]
+usage: python data/build_figure1_runs.py [--jobs N] [--output FILE] [--only PART …]
 
 Every run is of the net of Figure 1 in Ioffe & Szegedy 2015 (784-100-100-100-10), or of a variation
 of it, on the course's MNIST digits, with and without Batch Normalization, in NumPy. README.md
-beside this file says what the arrays are. Several hundred runs take about half an hour on two
-cores; --jobs says how many run at once (default: one per core). Nothing is downloaded.
+beside this file says what the arrays are. Some 1,500 runs take about three quarters of an hour
+on two cores; --jobs says how many run at once (default: one per core). --only repeats the named
+parts and takes the others from FILE as they are. Nothing is downloaded.
 """
 
 import argparse
@@ -54,6 +55,17 @@ CURVE_STEPS = (0, 25, 50, 75, *range(100, 500, 50), *range(500, 1000, 100), *ran
 # The same with weights that suit the net without Batch Normalization better.
 LARGER_STD = 0.3
 
+# These three nets at more rates and read every five steps: when do they read 85 of 100 digits?
+EARLY_NETS = (("sigmoid", 0.1), ("sigmoid", LARGER_STD), ("relu", "he"))
+EARLY_RATES = (0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 7.0, 10.0)
+EARLY_STEPS = tuple(range(0, 601, 5))
+EARLY_SEEDS = tuple(range(6))
+
+# With Batch Normalization, the lengths of the hidden weights free or held at what they were.
+BRAKE_LENGTHS = ("free", "held")
+BRAKE_RATES = (1.0, 3.0, 10.0, 30.0)
+BRAKE_STEPS = (50, 100, 250, 500, 1000, 2000, 3000)
+
 # Six hidden layers instead of three.
 DEEP_RATES = (0.1, 0.3, 1.0, 3.0, 10.0)
 
@@ -89,8 +101,11 @@ def net(place, seed, *, std=0.1, depth=3, activation="sigmoid", dropout=0.0):
     return bn.Sequential(*layers, bn.Linear(100, 10, rng=rng, init=std))
 
 
-def train(place, seed, rate, checkpoints, *, examples=8000, bands=(), **variation):
+def train(place, seed, rate, checkpoints, *, examples=8000, bands=(), held=False, **variation):
     """Train one net. Returns dict of arrays: what was measured after the steps in checkpoints.
+
+    held      after every step, bring each hidden layer's weights back to the length, the root of
+              the sum of their squares, that they began with
 
     accuracy  (T,) share of the 2,000 test digits    finite  (T,) False from the first NaN loss on
     bands     (B, 3, 100) percentiles of every unit's input in the last hidden layer
@@ -101,7 +116,13 @@ def train(place, seed, rate, checkpoints, *, examples=8000, bands=(), **variatio
     x_test, y_test = as_features(digits.x_test), digits.y_test
     accuracy, finite, stored = [], [], []
 
+    hidden = [layer for layer in model.layers[:-1] if isinstance(layer, bn.Linear)]
+    lengths = [np.linalg.norm(layer.weight) for layer in hidden]
+
     def measure(step, model, loss):
+        if held:
+            for layer, length in zip(hidden, lengths, strict=True):
+                layer.weight *= length / np.linalg.norm(layer.weight)
         if step in checkpoints:
             accuracy.append(bn.evaluate(model, x_test, y_test)[1])
             finite.append(bool(np.isfinite(loss)))
@@ -177,6 +198,29 @@ def parts():
             ),
             keep=("accuracy",),
         ),
+        "early": grid(
+            (EARLY_NETS, nets, EARLY_RATES, EARLY_SEEDS),
+            lambda kind, place, rate, seed: dict(
+                place=place,
+                seed=seed,
+                rate=rate,
+                checkpoints=EARLY_STEPS,
+                activation=kind[0],
+                std=kind[1],
+            ),
+            keep=("accuracy",),
+        ),
+        "brake": grid(
+            (BRAKE_LENGTHS, BRAKE_RATES, SEEDS),
+            lambda length, rate, seed: dict(
+                place="before",
+                seed=seed,
+                rate=rate,
+                checkpoints=BRAKE_STEPS,
+                held=length == "held",
+            ),
+            keep=("accuracy",),
+        ),
         "deep": grid(
             (nets, DEEP_RATES, SEEDS),
             lambda place, rate, seed: dict(
@@ -235,6 +279,11 @@ def constants():
         "curves_rates": CURVE_RATES,
         "curves_steps": CURVE_STEPS,
         "larger_std": LARGER_STD,
+        "early_rates": EARLY_RATES,
+        "early_steps": EARLY_STEPS,
+        "brake_lengths": BRAKE_LENGTHS,
+        "brake_rates": BRAKE_RATES,
+        "brake_steps": BRAKE_STEPS,
         "deep_rates": DEEP_RATES,
         "dropout_examples": DROPOUT_EXAMPLES,
         "dropout_rates": DROPOUT_RATES,
@@ -251,13 +300,23 @@ def main(arguments=None):
     )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N")
     parser.add_argument("--output", type=Path, default=OUTPUT, metavar="FILE")
+    parser.add_argument("--only", nargs="+", choices=parts(), default=list(parts()), metavar="PART")
     options = parser.parse_args(arguments)
     for name in ("OMP", "OPENBLAS", "MKL", "VECLIB_MAXIMUM"):
         os.environ[f"{name}_NUM_THREADS"] = "1"  # small products are fastest on one thread
     with ProcessPoolExecutor(options.jobs, multiprocessing.get_context("spawn")) as pool:
-        arrays = measure(parts(), pool.map)
-    options.output.write_bytes(pack(constants() | arrays))
+        arrays = measure({name: parts()[name] for name in options.only}, pool.map)
+    if set(options.only) < set(parts()):
+        with np.load(options.output) as file:
+            arrays = {name: file[name] for name in file.files} | arrays
+    options.output.write_bytes(pack(in_order(arrays | constants())))
     print(f"{options.output}: {options.output.stat().st_size:,} bytes")
+
+
+def in_order(arrays):
+    """The arrays as the file has them, axes first, whichever part was repeated last."""
+    kept = [f"{name}_{key}" for name, (_, _, keep) in parts().items() for key in keep]
+    return {name: arrays[name] for name in (*constants(), *kept)}
 
 
 def measure(parts, run_all=map):

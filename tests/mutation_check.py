@@ -64,7 +64,10 @@ class Mutant:
         (root / self.file).write_text(text, encoding="utf-8")
 
 
-def numpy(name, old, new, file="bnlib/numpy/batchnorm.py"):
+BATCH, BLOCKS, CHECKS = (f"bnlib/numpy/{name}.py" for name in ("batchnorm", "blocks", "checks"))
+
+
+def numpy(name, old, new, file="bnlib/numpy/core.py"):
     return Mutant(NUMPY, name, file, old, new)
 
 
@@ -80,80 +83,104 @@ MUTANTS = [
     # ---- NumPy, the short path of small batches
     numpy(
         "unbiased variance in the batch (short)",
-        "var = weights.dot(y)\n",
-        "var = weights.dot(y) * form.m / (form.m - 1)\n",
+        "        var = mean(y)\n",
+        "        var = mean(y) * len(x) / (len(x) - 1)\n",
     ),
     numpy(
         "E[x²] − E[x]² (short)",
-        "var = weights.dot(y)\n",
-        "var = np.maximum(weights.dot(x * x) - weights.dot(x) ** 2, 0)\n",
+        "        var = mean(y)\n",
+        "        var = np.maximum(mean(x * x) - mean(x) ** 2, 0)\n",
     ),
     numpy(
         "ε outside the root (short)",
-        "    std = np.sqrt(var + eps)\n    if not",
-        "    std = np.sqrt(var) + eps\n    if not",
+        "    std = np.sqrt(var + eps)\n    if plan",
+        "    std = np.sqrt(var) + eps\n    if plan",
     ),
-    numpy("pivot taken for the mean (short)", "        c -= delta\n", ""),
+    numpy("pivot taken for the mean (short)", "        c -= delta  #", "        #"),
     numpy("β forgotten (short)", "        y += beta\n", "        pass\n"),
-    numpy("γ missing in dx (short)", "        dx *= cache.a\n", "        dx /= cache.std\n"),
-    numpy("mean taken as constant (short)", "        dx -= mean_dy\n", ""),
+    numpy(
+        "γ missing in dx (short)",
+        "mean_x_hat_dy / std, mean_dy, cache.slope, dx)",
+        "mean_x_hat_dy / std, mean_dy, 1 / std, dx)",
+    ),
+    numpy(
+        "mean taken as constant (short)",
+        "mean_x_hat_dy / std, mean_dy, cache",
+        "mean_x_hat_dy / std, None, cache",
+    ),
     numpy(
         "variance taken as constant (short)",
-        "        np.subtract(dy, dx, dx)\n",
-        "        np.copyto(dx, dy)\n",
+        "gradient(c, dy, mean_x_hat_dy / std,",
+        "gradient(c, dy, 0 * std,",
     ),
     numpy(
         "statistics detached (short)",
-        "    if cache.training:\n        np.multiply(c",
-        "    if False:\n        np.multiply(c",
+        "    if cache.training:\n        gradient(c",
+        "    if False:\n        gradient(c",
     ),
     numpy(
         "1/m missing in dx (short)",
-        "        dx -= mean_dy\n",
-        "        dx -= mean_dy * form.rows_m\n",
+        "mean_x_hat_dy / std, mean_dy, cache",
+        "mean_x_hat_dy / std, mean_dy * by.count, cache",
     ),
     numpy(
         "dγ with x in place of x̂ (short)",
-        "mean_x_hat_dy * form.rows_m,",
-        "mean_x_hat_dy * cache.std * form.rows_m,",
+        "mean_x_hat_dy * by.count,",
+        "mean_x_hat_dy * std * by.count,",
     ),
-    numpy("dβ a mean, not a sum (short)", " mean_dy * form.rows_m\n", " mean_dy\n"),
+    numpy("dβ a mean, not a sum (short)", " mean_dy * by.count\n", " mean_dy\n"),
     numpy("input changed in place (short)", "c = x - pivot\n", "c = np.subtract(x, pivot, x)\n"),
-    # ---- NumPy, the long path
+    # ---- NumPy, block by block
     numpy(
         "unbiased variance in the batch",
         "var = np.maximum(mean_square - square, 0)",
-        "var = np.maximum(mean_square - square, 0) * walk.m / (walk.m - 1)",
+        "var = np.maximum(mean_square - square, 0) * by.m / (by.m - 1)",
+        BLOCKS,
     ),
     numpy(
         "E[x²] − E[x]²",
-        "return not np.count_nonzero(square > times * var)",
+        "return not np.count_nonzero(square > 9.0 * var)",
         "return True",
+        BLOCKS,
     ),
     numpy(
         "a bad pivot kept",
         "        if _is_near(square, var + eps):\n",
         "        if True:\n",
+        BLOCKS,
+    ),
+    numpy(
+        "squares beyond float32 kept",
+        "if by.dtype != FLOAT64 and math",
+        "if False and math",
+        BLOCKS,
     ),
     numpy(
         "ε outside the root",
-        "    std = np.sqrt(var + eps)\n    a =",
-        "    std = np.sqrt(var) + eps\n    a =",
+        "    return Statistics(pivot, delta, var, np.sqrt(var + eps))",
+        "    return Statistics(pivot, delta, var, np.sqrt(var) + eps)",
+        BLOCKS,
     ),
-    numpy("β forgotten", "beta - delta * a)", "-delta * a)"),
+    numpy("β forgotten", "by.spread(b - found.delta * a)", "by.spread(-found.delta * a)", BLOCKS),
+    numpy(
+        "mean without what the pivot missed",
+        "by.spread(b - found.delta * a)",
+        "by.spread(b + 0 * a)",
+        BLOCKS,
+    ),
     numpy(
         "γ missing in dx",
-        "np.multiply(out, cache.a[:width], out)",
-        "np.multiply(out, walk.spread(1 / cache.std)[:width], out)",
+        "k_row[:width], cache.slope[:width], out)",
+        "k_row[:width], by.spread(1 / std)[:width], out)",
     ),
     numpy(
         "mean taken as constant",
-        "walk.spread(mean_dy - q * cache.delta)",
-        "walk.spread(-q * cache.delta)",
+        "by.spread(mean_dy - q * delta)",
+        "by.spread(-q * delta)",
     ),
     numpy(
         "variance taken as constant",
-        "        q = mean_x_hat_dy / cache.std\n",
+        "        q = mean_x_hat_dy / std\n",
         "        q = 0 * mean_x_hat_dy\n",
     ),
     numpy(
@@ -163,15 +190,11 @@ MUTANTS = [
     ),
     numpy(
         "1/m missing in dx",
-        "        q = mean_x_hat_dy / cache.std\n",
-        "        q = mean_x_hat_dy / cache.std * walk.m\n",
+        "        q = mean_x_hat_dy / std\n",
+        "        q = mean_x_hat_dy / std * by.m\n",
     ),
-    numpy(
-        "dγ not centred",
-        "(total(products) - cache.delta * mean_dy)",
-        "(total(products))",
-    ),
-    numpy("dβ a mean, not a sum", "mean_dy * walk.m\n", "mean_dy\n"),
+    numpy("dγ not centred", "(total(products) - delta * mean_dy)", "(total(products))"),
+    numpy("dβ a mean, not a sum", "mean_dy * by.m\n", "mean_dy\n"),
     numpy(
         "the last short row left out",
         "        cuts += [B] if whole < B else []",
@@ -182,89 +205,136 @@ MUTANTS = [
         "half precision summed in half",
         '("e", "f"), ("f", "f")',
         '("e", "e"), ("f", "f")',
-        "bnlib/numpy/checks.py",
+        CHECKS,
     ),
     # ---- NumPy, modes and buffers
     numpy(
         "running variance biased",
         "1 - momentum, momentum, momentum * m / (m - 1)",
         "1 - momentum, momentum, momentum",
+        BATCH,
     ),
     numpy(
         "momentum inverted",
-        "    running_mean *= old\n    running_mean += new * cache.mean\n",
-        "    running_mean *= new\n    running_mean += old * cache.mean\n",
+        "    running_mean *= old\n    running_mean += new * found.mean\n",
+        "    running_mean *= new\n    running_mean += old * found.mean\n",
+        BATCH,
     ),
     numpy(
         "running mean not updated",
-        "    running_mean += new * cache.mean\n",
+        "    running_mean += new * found.mean\n",
         "    running_mean += new * running_mean\n",
+        BATCH,
     ),
     numpy(
         "buffers replaced, not updated in place",
         "    running_var *= old\n",
         "    running_var = running_var * old\n",
+        BATCH,
     ),
     numpy(
         "buffers updated in evaluation",
         "    if training and running_mean is not None:\n        follow(",
         "    if running_mean is not None:\n        follow(",
+        BATCH,
+    ),
+    numpy(
+        "buffers updated by a batch of no values",
+        "    if cache.kept.size == 0:\n        return\n",
+        "",
+        BATCH,
     ),
     numpy(
         "evaluation by batch statistics",
-        "given = None if training else (running_mean, running_var)",
-        "given = None",
+        "None if training else (running_mean, running_var))",
+        "None)",
+        BATCH,
     ),
     numpy(
         "wrong axis: channels last taken as first",
-        "axis = checks.channel_axis(shape, axis)\n",
-        "axis = 1\n",
+        "    axis = check_axis(shape, axis)\n    before",
+        "    axis = 1\n    before",
+        BATCH,
     ),
     numpy(
         "one value per channel accepted",
-        "    if training and m < 2:",
-        "    if training and m < 1:",
+        "    if training and plan.over.m == 1 and x.size:",
+        "    if False:",
+        BATCH,
     ),
     numpy(
         "momentum=None as a fixed momentum",
         "momentum = 1 / (self.num_batches_tracked + 1)",
         "momentum = 0.1",
+        BATCH,
     ),
     numpy(
         "batches counted in evaluation",
-        "self.num_batches_tracked += self.training",
+        "self.num_batches_tracked += bool(self.training)",
         "self.num_batches_tracked += 1",
+        BATCH,
+    ),
+    numpy(
+        "running values of a float64 batch lost",
+        "            self.running_mean[:], self.running_var[:] = arrays[2:]\n",
+        "            pass\n",
+        BATCH,
     ),
     numpy(
         "momentum above 1 accepted",
-        "    if not 0 <= momentum <= 1:",
-        "    if not 0 <= momentum:",
-        "bnlib/numpy/checks.py",
+        "    if not 0 <= number <= 1:",
+        "    if not 0 <= number:",
+        CHECKS,
     ),
     numpy(
         "mixed dtypes accepted",
         "        if given != wanted and",
         "        if False and given != wanted and",
-        "bnlib/numpy/checks.py",
+        CHECKS,
+    ),
+    numpy(
+        "masks dropped",
+        "    if isinstance(v, np.ma.MaskedArray):",
+        "    if False:",
+        CHECKS,
     ),
     # ---- NumPy, the other norms
     numpy(
         "variance of a row taken as constant",
-        "        out -= h * mean_product\n",
-        "",
+        "by.spread(by.mean_product(h, d)), k,",
+        "by.spread(0 * by.mean(h)), k,",
+    ),
+    numpy(
+        "mean of a row taken as constant",
+        "by.spread(by.mean(d)) if plan.centred else None",
+        "None",
+    ),
+    numpy(
+        "a mean taken off dx where none was off x",
+        "by.spread(by.mean(d)) if plan.centred else None",
+        "by.spread(by.mean(d))",
+    ),
+    numpy(
+        "rms_norm takes the mean off",
+        'centred=norm != "rms_norm")',
+        "centred=True)",
         "bnlib/numpy/norms.py",
     ),
     numpy(
         "γ missing in dx of the other norms",
-        "1 if cache.gamma is None else cache.gamma[: d.shape[1]], out)",
-        "1, out)",
-        "bnlib/numpy/norms.py",
+        "        if slope is not None:  # dx_hat",
+        "        if False:  # dx_hat",
     ),
     numpy(
         "groups of every G-th channel",
-        "(N * groups, C // groups * L), (N, C, L)",
-        "(N * C // groups, groups * L), (N, C, L)",
+        "_by_row, C // groups * L,",
+        "_by_row, groups * L,",
         "bnlib/numpy/norms.py",
+    ),
+    numpy(
+        "another norm's cache accepted",
+        "if not isinstance(cache, Cache) or cache.plan.norm != norm:",
+        "if not isinstance(cache, Cache):",
     ),
     # ---- torch, small batches
     torch(
@@ -287,7 +357,7 @@ MUTANTS = [
         "torch.full_like(sum_cc, eps).add_(sum_cc, alpha=one_over_m).rsqrt_()",
         "1 / ((sum_cc * one_over_m).sqrt() + eps)",
     ),
-    torch("γ missing in dx (small)", "dx.mul_(a)", "dx.mul_(invstd)"),
+    torch("γ missing in dx (small)", "out=sums).mul_(a)", "out=sums).mul_(invstd)"),
     torch(
         "1/m missing in dx (small)",
         "alpha=1 / values_per_channel(dy), out=sums",
@@ -360,7 +430,7 @@ MUTANTS = [
     ),
     torch(
         "half precision summed in half",
-        "return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype",
+        "return torch.float32 if dtype in HALF else dtype",
         "return dtype",
         "bnlib/torch/_checks.py",
     ),
@@ -379,9 +449,9 @@ MUTANTS = [
     ),
     torch(
         "momentum inverted",
-        "running.lerp_(cast(batch, running.dtype), momentum)",
-        "running.lerp_(cast(batch, running.dtype), 1 - momentum)",
-        "bnlib/torch/batchnorm.py",
+        "running.lerp_(cast(batch.detach(), running.dtype), weight)",
+        "running.lerp_(cast(batch.detach(), running.dtype), 1 - weight)",
+        "bnlib/torch/_autograd.py",
     ),
     torch(
         "running mean not updated",
@@ -415,7 +485,7 @@ MUTANTS = [
         "second derivatives with the statistics as constants",
         "    return torch.compiler.is_compiling() or not (",
         "    return True or not (",
-        "bnlib/torch/batchnorm.py",
+        "bnlib/torch/_autograd.py",
     ),
     torch(
         "wrong axes: one example's own statistics",
@@ -434,6 +504,61 @@ MUTANTS = [
         "            self.num_batches_tracked.add_(1)\n",
         "            pass\n",
         "bnlib/torch/modules.py",
+    ),
+    # ---- torch, the other norms
+    torch(
+        "layer norm not centred",
+        "        c = x - pivot\n        y, mean",
+        "        c = x - 0 * pivot\n        y, mean",
+        "bnlib/torch/norms.py",
+    ),
+    torch(
+        "group norm not centred",
+        "    pivot = _group_pivots(x, groups)\n",
+        "    pivot = 0 * _group_pivots(x, groups)\n",
+        "bnlib/torch/norms.py",
+    ),
+    torch(
+        "derivatives of the other norms' backward by torch's kernel",
+        "        if unobserved(dy):\n",
+        "        if True:\n",
+        "bnlib/torch/norms.py",
+    ),
+    torch(
+        "γ missing in dx of the other norms",
+        "_affine(dy, *_lined_up(gamma, None, x, groups))",
+        "_affine(dy, None, None)",
+        "bnlib/torch/norms.py",
+    ),
+    torch(
+        "dγ without x̂ in the other norms",
+        "terms = dy * x_hat.reshape(x.shape), dy",
+        "terms = dy, dy",
+        "bnlib/torch/norms.py",
+    ),
+    torch(
+        "running variance of instance norm biased",
+        "var.mean(0) * (values / (values - 1))",
+        "var.mean(0)",
+        "bnlib/torch/norms.py",
+    ),
+    torch(
+        "running mean of instance norm without the pivot's miss",
+        "return pivot.flatten(1) + mean, ",
+        "return pivot.flatten(1), ",
+        "bnlib/torch/norms.py",
+    ),
+    torch(
+        "mean square taken as constant (RMS)",
+        "x.square().mean(",
+        "x.detach().square().mean(",
+        "bnlib/torch/norms.py",
+    ),
+    torch(
+        "ε outside the root (RMS)",
+        "x * torch.rsqrt(mean_square + eps)",
+        "x / (mean_square.sqrt() + eps)",
+        "bnlib/torch/norms.py",
     ),
     # ---- the textbook
     reference(

@@ -184,6 +184,20 @@ def test_bad_values_spoil_their_channel_alone(backend, draw, oracle, rows, bad):
     assert_allclose(got.dx[:, others], want.dx[:, others], **TOLERANCE[np.float32])
 
 
+@MODES
+@pytest.mark.parametrize(
+    "shape", [(0, 3), (0, 3, 4), (2, 3, 0), (3, 0), (1, 0), (3, 0, 4), (0, 0, 4)], ids=str
+)
+def test_batch_of_no_values_has_empty_results_and_changes_nothing(backend, draw, shape, training):
+    """torch's rule for no examples; of no channels torch makes an IndexError."""
+    batch = draw(shape, dtype=np.float32)
+    got = backend.batch_norm(batch, training=training)
+    assert got.y.shape == got.dx.shape == shape
+    assert got.dgamma.tolist() == got.dbeta.tolist() == [0] * shape[1]
+    assert (got.running_mean == batch.running_mean).all()
+    assert (got.running_var == batch.running_var).all()
+
+
 @SIZES
 @pytest.mark.parametrize("exponent", [-15, -5, 5, 15])
 def test_any_magnitude(backend, draw, oracle, rows, exponent):

@@ -1,6 +1,7 @@
 """The benchmark runs, compares equal things, and reads its own figures right. It times nothing."""
 
 import json
+import sys
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
@@ -8,11 +9,12 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 SCRIPT = Path(__file__).parent / "benchmarks" / "bench.py"
 spec = spec_from_file_location("bench", SCRIPT)
 bench = module_from_spec(spec)
 spec.loader.exec_module(bench)
+interleaving = sys.modules["interleaving"]  # which bench imports
 
 
 def test_quick_run_writes_table_json_and_picture(tmp_path, capsys):
@@ -30,13 +32,36 @@ def test_candidates_compute_the_same(shape, axis):
     functions, _ = bench.candidates(shape, axis, compiled=False)
     results = {}
     for name, function in functions.items():
-        dx, dgamma, dbeta = (np.asarray(a) for a in function())
+        y, dx, dgamma, dbeta = (
+            np.asarray(a.detach() if hasattr(a, "detach") else a) for a in function()
+        )
         if name in (bench.NATIVE, bench.EAGER):
-            dx = np.moveaxis(dx, 1, axis)
-        results[name] = dx.reshape(shape), dgamma, dbeta
+            y, dx = (np.moveaxis(a, 1, axis) for a in (y, dx))
+        results[name] = y.reshape(shape), dx.reshape(shape), dgamma, dbeta
     for name in functions:
         for got, want in zip(results[name], results[bench.NATIVE], strict=True):
             assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("folder", ["/a/mein Kurs/torch", "/a/torch"], ids=["space", "plain"])
+def test_where_compiling_fails_the_table_says_so_and_goes_on(tmp_path, capsys, monkeypatch, folder):
+    def refuse(function, **options):
+        def compiled(*args):
+            raise RuntimeError("C++ compile error\n" + 40 * "a dump\n")
+
+        return compiled
+
+    monkeypatch.setattr(torch, "compile", refuse)
+    monkeypatch.setattr(torch, "__path__", [folder])
+    monkeypatch.setattr(bench, "training_steps", lambda seconds: report({})["training"])
+    monkeypatch.setattr(bench, "accuracy", lambda: report({})["accuracy"])
+    bench.main(["--rows", "0", "1", "--seconds", "0.001"], out=tmp_path)
+    printed = capsys.readouterr().out
+    row = next(line for line in printed.splitlines() if line.startswith("(256, 512)"))
+    assert "not possible" in row
+    assert "not possible here: RuntimeError: C++ compile error" in printed
+    assert "a dump" not in printed
+    assert (repr(folder) in printed) == (" " in folder)
 
 
 def report(ratio):
@@ -64,3 +89,16 @@ def test_interleave_sees_which_is_slower():
     small, large = np.ones(1000), np.ones(1_000_000)
     times = bench.interleave({"small": small.sum, "large": large.sum}, seconds=0.01)
     assert times["large"] > 20 * times["small"]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("C++ error\n\na dump", "RuntimeError: C++ error"),
+        ("inductor raised:\nC++ error\n\na dump", "RuntimeError: inductor raised: C++ error"),
+        ("RuntimeError: twice", "RuntimeError: twice"),
+        ("", "RuntimeError: "),
+    ],
+)
+def test_reason_is_the_line_that_says_something(text, line):
+    assert interleaving.reason(RuntimeError(text)) == line

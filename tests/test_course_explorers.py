@@ -1,8 +1,13 @@
 """Explorers: a change redraws picture and sentence; what is saved repeats, byte for byte."""
 
+import gc
 import importlib
 import io
 import json
+import os
+import sys
+import weakref
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,9 +15,11 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
+from bnlib.course import stored_runs
+from bnlib.course.kit import widget
 from bnlib.course.kit.asking import notebooks
-from bnlib.course.kit.explorer import Choice, Explorer, Slider, Switch, fast_png
-from bnlib.course.kit.figures import picture, png_bytes
+from bnlib.course.kit.explorer import Choice, Explorer, Slider, Switch, _Live, fast_png
+from bnlib.course.kit.figures import description, png_bytes
 
 
 class Line(Explorer):
@@ -77,11 +84,14 @@ def test_live_picture_equals_one_drawn_afresh(values):
 
 def test_still_equals_the_live_picture():
     line = Line()
-    still = picture(line.still(slope=-1.0), "The same line, pointing down.")
     line.set(slope=-1.0)
     drawn = np.asarray(Image.open(io.BytesIO(png_bytes(line.still()))).convert("RGB"), int)
-    assert still.plain
     assert np.abs(drawn - pixels(line)).mean() < 1.0  # a spine lies over, not under, the line
+
+
+def test_still_says_what_it_is_and_its_state():
+    alt = description(Line().still(slope=-1.0))
+    assert alt == f"{Line.alt} The slope is -1 m/s, solid, with 4 points."
 
 
 def test_still_leaves_the_explorer_alone():
@@ -197,6 +207,105 @@ def test_explorer_describes_itself(kind):
     assert kind.title
     assert len(kind.alt) >= 20
     assert kind.__doc__ or kind is Line
+
+
+MADE = {  # small data: what counts is that every value can be drawn
+    "FirstLook": lambda kind, rng: kind(rng.integers(0, 256, (28, 28))),
+    "LayerHistograms": lambda kind, rng: kind(rng.random((60, 20))),
+    "Descent": lambda kind, rng: kind(),
+    "BatchMeans": lambda kind, rng: kind(rng.normal(size=(2200, 3))),
+    "GammaBeta": lambda kind, rng: kind(rng.normal(size=(300, 3))),
+    "LayerFlow": lambda kind, rng: kind(rng.random((60, 20)), rng.normal(size=(20, 10))),
+    "Nudge": lambda kind, rng: kind(rng.normal(size=40)),
+    "RunningEstimate": lambda kind, rng: kind(rng.normal(size=200), 0.1),
+    "LearningRates": lambda kind, rng: kind(stored_runs()),
+    "HalfPrecision": lambda kind, rng: kind(m=32),
+}
+
+
+def drive(explorer):
+    """Draw it at every value of every control, the others at their start and at both their ends."""
+    live = _Live(explorer, sharpness=0.2)
+    ends = [{c.name: c.all_values()[end] for c in explorer.controls} for end in (0, -1)]
+    for others in (explorer.values, *ends):
+        for control in explorer.controls:
+            for value in control.all_values():
+                text, _ = live.frame({**others, control.name: value})
+                assert len(text) > 20
+
+
+@pytest.mark.parametrize("kind", [Line, *SHIPPED], ids=lambda kind: kind.__name__)
+def test_every_value_of_every_control_can_be_drawn(kind, rng):
+    explorer = Line() if kind is Line else MADE[kind.__name__](kind, rng)
+    drive(explorer)
+    explorer.close()
+
+
+def test_a_control_that_divides_by_zero_is_found():
+    class Planted(Line):
+        def update(self, art, slope, **values):
+            super().update(art, slope=slope, **values)
+            return f"The slope is {slope:g}, its inverse {np.float64(1) / slope:.1f}."
+
+    with pytest.raises((ZeroDivisionError, RuntimeWarning)):
+        drive(Planted())
+
+
+def test_all_values_reach_from_end_to_end():
+    slope, m, look, grow = (control.all_values() for control in Line.controls)
+    assert slope == (-2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0)
+    assert (m, look, grow) == ((1, 4, 16), ("solid", "dashed"), (False, True))
+    assert Slider("k", "k", 0, 3, 1).all_values() == (0, 1, 2, 3)
+
+
+@pytest.fixture
+def run_cell(monkeypatch):
+    """run_cell(cell, execution): from now on, widgets are made by this run of this cell."""
+    request = {}
+    kernel = SimpleNamespace(get_parent=lambda: request)
+    monkeypatch.setattr(widget, "get_ipython", lambda: SimpleNamespace(kernel=kernel))
+    monkeypatch.setattr(widget, "_LIVING", {})
+
+    def run(cell, execution):
+        request.update(metadata={"cellId": cell}, header={"msg_id": execution})
+
+    return run
+
+
+def test_cell_that_runs_again_closes_its_last_explorers(run_cell):
+    run_cell("a", "1")
+    first, second = Line(), Line()
+    run_cell("b", "2")
+    other = Line()
+    figure = weakref.ref(first._live.fig)
+    run_cell("a", "3")
+    Line()
+    gc.collect()
+    assert figure() is None
+    assert [one.comm is None for one in (first, second, other)] == [True, True, False]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads Linux's own count")
+def test_explorer_cell_run_again_costs_no_memory(run_cell):
+    def resident():
+        gc.collect()
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+    class Large(Line):
+        size = (9.0, 5.0)
+
+    kept, before = [], []
+    for execution in range(9):
+        run_cell("a", str(execution))
+        kept.append(Large())  # as Out[…] keeps what a cell's last line shows
+        before.append(resident())
+    assert before[-1] - before[2] < 20e6  # the six that stayed would take 100 MB
+
+
+def test_closed_explorer_still_draws_stills():
+    line = Line()
+    line.close()
+    assert description(line.still(slope=2.0)).endswith("The slope is 2 m/s, solid, with 4 points.")
 
 
 @pytest.mark.parametrize("corner", [(-2.0, 1, "solid", True), (2.0, 16, "dashed", False)], ids=str)

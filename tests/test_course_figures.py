@@ -3,7 +3,7 @@
 import base64
 import io
 import re
-from html.parser import HTMLParser
+from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
@@ -13,8 +13,16 @@ from PIL import Image
 
 from bnlib.course import show, use_course_style
 from bnlib.course.kit import plots
-from bnlib.course.kit.figures import figure_of, picture, png_bytes, small_png
-from bnlib.course.kit.style import COLORS, HATCHES, LINESTYLES, MARKERS
+from bnlib.course.kit.figures import (
+    described,
+    description,
+    figure_of,
+    picture,
+    png_bytes,
+    small_png,
+)
+from bnlib.course.kit.markup import CSS
+from bnlib.course.kit.style import CARD, COLORS, HATCHES, LINESTYLES, MARKERS, NETS
 
 ALT = "A line that rises from 1 to 3."
 
@@ -34,29 +42,30 @@ def drawn(color="blue"):
     return fig
 
 
-def tags(html):
-    found = []
-
-    class Parser(HTMLParser):
-        def handle_starttag(self, tag, attrs):
-            found.append((tag, dict(attrs)))
-
-    Parser().feed(html)
-    return found
+def png_in(shown):
+    return base64.b64decode(shown[0][0]["image/png"])
 
 
-def image_of(html):
-    [attributes] = [attributes for tag, attributes in tags(html) if tag == "img"]
-    data = re.fullmatch(r"data:image/png;base64,(.+)", attributes["src"]).group(1)
-    return attributes, base64.b64decode(data)
+def test_picture_is_an_output_of_its_own_with_its_text():
+    (data, metadata), _ = picture(drawn(), ALT)
+    assert data.keys() == {"image/png", "text/plain"}
+    assert data["text/plain"] == f"Figure: {ALT}"
+    assert metadata == {"image/png": {"alt": ALT, "width": 400}}
+    assert Image.open(io.BytesIO(png_in(picture(drawn(), ALT)))).size == (800, 600)
 
 
-def test_bundle_holds_the_picture_and_its_text():
-    bundle = picture(drawn(), ALT)._repr_mimebundle_()
-    attributes, png = image_of(bundle["text/html"])
-    assert bundle["text/plain"] == attributes["alt"] == ALT
-    assert Image.open(io.BytesIO(png)).size == (800, 600)
-    assert attributes["width"] == "400"
+def test_text_stands_folded_below_the_picture():
+    _, (data, _) = picture(drawn(), "x < 3 & <script>alert</script>")
+    assert data["text/html"] == (
+        "<details><summary>What this figure shows</summary>"
+        "<p>x &lt; 3 &amp; &lt;script&gt;alert&lt;/script&gt;</p></details>"
+    )
+
+
+def test_caption_stands_before_it_with_its_marks():
+    _, (data, _) = picture(drawn(), ALT, "The `x` of $a < b$")
+    assert data["text/html"].startswith("<p>The <code>x</code> of $a &lt; b$</p><details>")
+    assert data["text/plain"] == "Figure: The x of $a < b$"
 
 
 def test_show_displays_and_returns_nothing(capsys):
@@ -64,23 +73,47 @@ def test_show_displays_and_returns_nothing(capsys):
     assert ALT in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("alt", [None, "", "a plot", "   " * 20, "x" * 40, 7], ids=repr)
-def test_missing_or_empty_alt_text_raises(alt):
+@pytest.mark.parametrize("alt", ["", "a plot", "   " * 20, "x" * 40, 7], ids=repr)
+def test_empty_alt_text_raises(alt):
     with pytest.raises(ValueError, match="alt is"):
         picture(drawn(), alt)
 
 
-def test_alt_text_is_escaped():
-    alt = 'The value at x < 3 & y is "large" <script>'
-    html = picture(drawn(), alt).html
-    assert image_of(html)[0]["alt"] == alt
-    assert "<script>" not in html
+def test_figure_without_any_text_raises():
+    with pytest.raises(ValueError, match="this figure brings no text"):
+        picture(drawn())
 
 
-def test_caption_stands_below_with_its_marks():
-    bundle = picture(drawn(), ALT, "The `x` of $a < b$")._repr_mimebundle_()
-    assert "<figcaption>The <code>x</code> of $a &lt; b$</figcaption>" in bundle["text/html"]
-    assert bundle["text/plain"].endswith("The `x` of $a < b$")
+def test_figure_brings_its_own_text():
+    fig = drawn()
+    assert described(fig.axes[0], f"  {ALT}\n ") is fig.axes[0]
+    assert description(fig) == ALT
+    assert picture(fig)[0][1]["image/png"]["alt"] == ALT
+    assert picture(fig, "A text that a reader wrote.")[0][1]["image/png"]["alt"].startswith(
+        "A text"
+    )
+
+
+def test_texts_of_several_axes_are_joined_unless_the_figure_has_its_own():
+    fig = Figure()
+    for ax, text in zip(fig.subplots(1, 2), ("Left falls.", "Right rises."), strict=True):
+        described(ax, text)
+    assert description(fig) == "Left falls. Right rises."
+    described(fig.axes, "Both move.")
+    assert description(fig) == "Both move."
+
+
+def test_title_is_said_too():
+    fig = drawn()
+    described(fig.axes[0], ALT).set_title(r"It rises with $\kappa$")
+    assert description(fig) == f"“It rises with κ”. {ALT}"
+
+
+def test_line_around_the_picture_stands_out_on_white_and_on_dark():
+    image = Image.open(io.BytesIO(png_in(picture(drawn(), ALT)))).convert("RGB")
+    edges = {image.getpixel(at) for at in ((0, 0), (799, 599), (1, 300), (400, 598))}
+    assert edges == {(118, 118, 118)}
+    assert image.getpixel((2, 2)) == (255, 255, 255)
 
 
 def test_same_drawing_gives_same_bytes():
@@ -157,11 +190,45 @@ def test_every_color_has_a_second_channel():
     assert len(looks) == len(COLORS)
 
 
+def test_each_net_has_one_look_of_three_channels():
+    looks = [(look["color"], str(look["linestyle"]), look["marker"]) for look in NETS.values()]
+    assert looks[0] == (COLORS["vermillion"], "-", "o")
+    for channel in zip(*looks, strict=True):
+        assert len(set(channel)) == len(NETS)
+
+
+def contrast(color, ground):
+    """WCAG 2.1's contrast of two colours, 1 to 21."""
+
+    def luminance(color):
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
+                  for c in mpl.colors.to_rgb(color)]  # fmt: skip
+        return np.dot([0.2126, 0.7152, 0.0722], linear)
+
+    low, high = sorted((luminance(color), luminance(ground)))
+    return (high + 0.05) / (low + 0.05)
+
+
 @pytest.mark.parametrize("color", [c for c in COLORS if c not in ("orange", "sky", "purple")])
 def test_leading_colors_stand_out_from_white(color):
-    red, green, blue = (
-        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
-        for c in mpl.colors.to_rgb(COLORS[color])
-    )
-    luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
-    assert 1.05 / (luminance + 0.05) >= 3.0  # WCAG 2.1, 1.4.11: graphical objects
+    assert contrast(COLORS[color], "white") >= 3.0  # 1.4.11: graphical objects
+
+
+KIT = Path(picture.__code__.co_filename).parent
+GROUNDS = ["#ffffff", "#111111", "#212121"]  # JupyterLab's pages: light, dark, and dark's panels
+
+
+@pytest.mark.parametrize("ground", GROUNDS)
+def test_borders_and_status_colors_stand_out_in_both_themes(ground):
+    files = [CSS, *((KIT / name).read_text() for name in ("explorer.css", "asked.js"))]
+    used = {c for text in files for c in re.findall(r"(?:border|outline)[^;}]*(#\w{6})", text)}
+    assert {CARD.lower(), "#009e73", "#d55e00", "#0072b2"} == {c.lower() for c in used}
+    assert min(contrast(color, ground) for color in used) >= 3.0
+
+
+@pytest.mark.parametrize("name", ["explorer.css", "asked.js", "markup.py"])
+def test_text_and_ground_are_set_together(name):
+    """A host page that sets neither, or one of them, must not make a text unreadable."""
+    text = (KIT / name).read_text()
+    assert len(re.findall(r"color: ?var\(--jp-content-font-color1, ?#1a1a1a\)", text)) == 1
+    assert len(re.findall(r"background: ?var\(--jp-layout-color0, ?#fff\)", text)) == 1

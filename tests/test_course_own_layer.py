@@ -33,14 +33,14 @@ def work(tmp_path, monkeypatch):
 def exercise(monkeypatch):
     """One build exercise, which asks for `double`."""
 
-    def judge(answer):
+    def check(answer):
         try:
             right = answer(4) == 8
         except Exception as error:
             return SimpleNamespace(passed=False, text=f"it stopped with {error}")
         return SimpleNamespace(passed=right, text="" if right else "4 does not give 8.")
 
-    made = SimpleNamespace(id="9.1", keeps="double", solution=double, judge=judge)
+    made = SimpleNamespace(id="9.1", keeps="double", solution=double, check=check)
     monkeypatch.setattr(own_layer, "_exercise", lambda name: made)
 
 

@@ -5,6 +5,8 @@ import pytest
 from numpy.testing import assert_allclose
 
 from bnlib.course.kit import plots
+from bnlib.course.kit.figures import description
+from bnlib.course.kit.style import NETS, look
 
 LABELS = {"xlabel": "step t", "ylabel": "loss (nats)"}
 T = np.arange(20)
@@ -100,6 +102,35 @@ def test_plot_labels_both_axes(call):
     ax = call()
     assert ax.get_xlabel()
     assert ax.get_ylabel()
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_plot_says_what_it_shows(call):
+    assert len(description(call())) > 40
+
+
+def test_curves_are_told_with_their_heights_and_marks():
+    curves = {"a": np.array([[0.0, 0.5, 1.0], [0.0, 0.7, 3.0]])}
+    ax = plots.plot_curves([0, 10, 20], curves, marks={"chance": 0.1}, **LABELS)
+    assert description(ax) == (
+        "Loss (nats) against step t. a: 0 at 0, 0.6 at 10 and 2 at 20, median of 2 runs. "
+        "A dotted line at 0.1: chance."
+    )
+
+
+def test_map_tells_which_cells_are_framed():
+    accuracy = np.array([[0.1, 0.9, 0.2], [0.3, 0.9, 0.95]])
+    ax = plots.plot_accuracy_map(accuracy, rates=[0.1, 1, 10], stds=[0.01, 0.1], other=0 * accuracy)
+    assert "3 of 6, from 0.01 to 0.1 in the weights and 1 to 10 in the rate" in description(ax)
+    assert "other net's: none of 6" in description(ax)
+
+
+def test_net_looks_the_same_under_each_of_its_names():
+    ax = plots.plot_curves(T, {"x": T, "with BN": T, "without BN": 2 * T}, **LABELS)
+    drawn = [(line.get_color(), line.get_marker()) for line in ax.lines]
+    assert drawn[1:] == [(NETS[n]["color"], NETS[n]["marker"]) for n in ("with BN", "without BN")]
+    assert look("no BN") == NETS["without BN"]
+    assert look("before") == NETS["with BN"]
 
 
 MISFITS = {

@@ -22,6 +22,8 @@ spec.loader.exec_module(tool)
 
 def text_of(*cells, **metadata):
     nb = v4.new_notebook(cells=list(cells), metadata=metadata)
+    for number, cell in enumerate(nb.cells, 1):
+        cell.id = f"cell-{number}"  # nbformat's are random
     return nbformat.writes(nb)
 
 
@@ -47,9 +49,34 @@ def test_normalise_is_a_fixed_point():
     assert not once.endswith("\n\n")
 
 
-def test_cells_are_named_by_their_place():
-    cells = [v4.new_markdown_cell("a"), code("b"), v4.new_markdown_cell("c")]
-    assert [c["id"] for c in normalised(*cells)["cells"]] == ["cell-01", "cell-02", "cell-03"]
+def ids(*cells):
+    """The ids that cells, given as (id or None, source), have after normalising."""
+    nb = json.loads(text_of(*(code(source) for _, source in cells)))
+    for cell, (name, _) in zip(nb["cells"], cells, strict=True):
+        cell["id"] = name
+        if name is None:
+            cell.pop("id")
+    nb["nbformat_minor"] = 4 if None in dict(cells) else 5
+    once = tool.normalise(json.dumps(nb))
+    assert tool.normalise(once) == once
+    return [cell["id"] for cell in json.loads(once)["cells"]]
+
+
+def test_a_new_cell_renames_no_other():
+    names = ["cell-07", "x" * 64, "3f-Z_"]
+    assert ids(*((name, f"source of {name}") for name in names)) == names
+
+
+@pytest.mark.parametrize("bad", [None, "", "two words", "x" * 65, "é", "line\n"])
+def test_a_cell_without_an_id_gets_one_that_follows_from_its_source(bad):
+    (name,) = ids((bad, "b"))
+    assert ids(("first", "a"), (bad, "b"), ("last", "b")) == ["first", name, "last"]
+
+
+def test_cells_with_one_id_or_one_source_get_their_own():
+    found = ids(("same", "b"), ("same", "b"), ("same", "b"), (None, "b"))
+    assert found[0] == "same"
+    assert len(set(found)) == 4
 
 
 def test_slides_and_tags_stay_and_marks_of_an_editor_go():
@@ -64,11 +91,19 @@ def test_a_slide_type_that_says_nothing_goes(slide_type):
     assert normalised(cell)["cells"][0]["metadata"] == {}
 
 
-def test_kernel_and_python_version_are_not_stored():
-    versions = {"name": "python", "version": "3.11.7"}
-    metadata = normalised(code(), language_info=versions, vscode={"x": 1})["metadata"]
-    assert metadata["language_info"] == {"name": "python"}
+def test_language_is_stored_as_the_kernel_tells_it():
+    """So that JupyterLab, which writes it when it opens a notebook, changes nothing."""
+    metadata = normalised(code(), language_info={"name": "python"}, vscode={"x": 1})["metadata"]
+    assert metadata["language_info"]["version"] == sys.version.split()[0]
+    assert metadata["language_info"]["codemirror_mode"] == {"name": "ipython", "version": 3}
     assert set(metadata) == {"kernelspec", "language_info"}
+
+
+def test_version_of_python_is_that_of_the_last_run():
+    version = {"name": "python", "version": "3.99.1"}
+    assert normalised(code(), language_info=version)["metadata"]["language_info"]["version"] == (
+        "3.99.1"
+    )
 
 
 def test_a_stream_is_one_output_however_it_was_cut():
@@ -224,17 +259,24 @@ def test_find_names_what_is_not_there(folder):
 def test_run_executes_here_and_check_agrees(tmp_path, monkeypatch):
     """One kernel's start for several claims: it is the slow part."""
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
-    source = "import os, sys\nprint(sys.executable, os.getcwd(), os.environ['OMP_NUM_THREADS'])"
+    source = (
+        "import os, sys\n"
+        "print(sys.executable, os.getcwd(), os.environ['OMP_NUM_THREADS'], sep='\\n')"
+    )
     path = tmp_path / "03_a.ipynb"
     path.write_text(text_of(v4.new_markdown_cell("a"), code(source), code("_ = 1\n2 + 3")))
     assert tool.run(path) == "written"
     printed, result = (c["outputs"][0] for c in json.loads(path.read_text())["cells"][1:])
-    python, here, threads = "".join(printed["text"]).split()
+    python, here, threads = "".join(printed["text"]).splitlines()
     assert os.path.samefile(python, sys.executable)
     assert os.path.samefile(here, tmp_path)
     assert threads == "1"
     assert result["data"]["text/plain"] == ["5"]
     assert tool.check(path) == "the same bytes"
+    stored = json.loads(path.read_text())["metadata"]["language_info"]
+    assert stored == tool.language_info()  # that of the kernel that ran it
+    path.write_text(path.read_text().replace(stored["version"], "3.99.1"))
+    assert tool.check(path).startswith("the same, but")
 
 
 def test_check_fails_where_a_result_would_change(tmp_path, capsys):

@@ -1,13 +1,17 @@
-"""What nbval does not see: that a notebook was run, is whole, is readable by all, and draws true.
+"""Each notebook was run, is whole, reads everywhere, tells nothing unasked, and still does it all.
 
 Each check is a function from a Notebook to a list of complaints. It meets every notebook of the
 course, then a made-up notebook that has nothing wrong with it, and last that same notebook with one
 thing spoiled: no check counts that was not once seen to fail.
 
-Two checks need the notebook to be run again; that happens once per notebook.
+Three checks need the notebook to be run again; that happens once per notebook. One of them is
+nbval's own comparison, strict, since users run nbval; another looks at what nbval does not, the
+pictures.
 """
 
 import base64
+import html
+import importlib
 import io
 import itertools
 import json
@@ -26,15 +30,21 @@ import numpy as np
 import pytest
 
 Image = pytest.importorskip("PIL.Image")
+nbval = pytest.importorskip("nbval.plugin")
 from PIL import ImageDraw, ImageFilter  # noqa: E402
+
+from bnlib.course.kit.asking import exercises_of  # noqa: E402
+from bnlib.course.kit.markup import to_html, to_plain  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "notebooks"
+SANITIZE = ROOT / "tests" / "nbval_sanitize.cfg"
 KEPT = ROOT / ".out" / "figures"  # pictures that were not as expected, for a person to compare
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 LARGEST = 600_000  # bytes
+LARGEST_OUTPUT = 120_000  # bytes
 LONGEST_SETUP = 9  # lines
 LONGEST_CODE = 25  # lines
 SHORTEST_ALT = 20  # characters
@@ -165,45 +175,49 @@ def check_loads_nothing_from_outside(notebook):
 # ---- does everybody get to see it? ---------------------------------------------------------------
 
 
-class Pictures(HTMLParser):
-    """Collects (what, text that stands for it) of the pictures in a piece of HTML."""
+class Tags(HTMLParser):
+    """The tags in a piece of HTML, with their attributes, and the text outside of <style>."""
 
     def __init__(self, html):
         super().__init__()
-        self.found = []
+        self.found, self.text, self.hidden = [], "", False
         self.feed(html)
         self.close()
 
     def handle_starttag(self, tag, attrs):
-        attrs = dict(attrs)
-        if tag == "img":
-            self.found.append(("img", attrs.get("alt") or ""))
-        if tag == "svg" and attrs.get("aria-hidden") != "true":
-            self.found.append(("svg", attrs.get("aria-label") or ""))
+        self.found.append((tag, dict(attrs)))
+        self.hidden = tag == "style"
+
+    def handle_endtag(self, tag):
+        self.hidden = False
+
+    def handle_data(self, data):
+        self.text += "" if self.hidden else data
+
+
+def html_of(output):
+    return "".join(output.get("data", {}).get("text/html", ""))
 
 
 def check_pictures_have_text(notebook):
+    """In Markdown an alt; of a figure in its metadata, as text/plain, and in the output after."""
     complaints = []
-
-    def look(where, html):
-        for what, alt in Pictures(html).found:
-            if len(alt.strip()) < SHORTEST_ALT:
-                complaints.append(f"{where}: {what} with alternative text {alt!r}")
-
     for n, text in notebook.prose:
-        look(f"cell {n}", text)
-        for alt in re.findall(r"!\[([^\]]*)\]\(", text):
-            if len(alt.strip()) < SHORTEST_ALT:
-                complaints.append(f"cell {n}: picture with alternative text {alt!r}")
-    for n, output in notebook.outputs:
+        alts = re.findall(r"!\[([^\]]*)\]\(", text)
+        alts += [tag.get("alt") or "" for name, tag in Tags(text).found if name == "img"]
+        complaints += [f"cell {n}: picture with alternative text {alt!r}"
+                       for alt in alts if len(alt.strip()) < SHORTEST_ALT]  # fmt: skip
+    for (n, output), (_, following) in itertools.pairwise([*notebook.outputs, (0, {})]):
         data = output.get("data", {})
-        look(f"cell {n}", "".join(data.get("text/html", "")))
-        bare = [mime for mime in data if mime.startswith("image/")]
-        if bare and "<img" not in data.get("text/html", ""):
-            complaints.append(f"cell {n}: {bare[0]} alone has no place for a text; use show()")
+        for mime in (mime for mime in data if mime.startswith("image/")):
+            alt = output.metadata.get(mime, {}).get("alt", "")
+            if len(alt.strip()) < SHORTEST_ALT:
+                complaints.append(f"cell {n}: {mime} with alternative text {alt!r}; use show()")
+            if data.get("text/plain") != f"Figure: {alt}":
+                complaints.append(f"cell {n}: text/plain is not the figure's text")
+            if alt not in Tags(html_of(following)).text:  # JupyterLab reads out no PNG's alt
+                complaints.append(f"cell {n}: the figure's text does not follow it")
     for key, widget in notebook.widgets.items():
-        for text in strings(widget["state"].get("value")):
-            look(f"widget {key[-2:]}", text)
         if pictures_in_widget(widget) and not widget_text(widget, notebook.widgets):
             complaints.append(f"widget {key[-2:]}: a picture with no text that stands for it")
     return complaints
@@ -225,6 +239,76 @@ def widget_text(widget, widgets):
         texts = [s["state"] for s in siblings if s["model_name"] in ("HTMLModel", "LabelModel")]
         alts += [re.sub(r"<[^>]*>", "", state.get("value", "")) for state in texts]
     return [alt for alt in alts if len(alt.strip()) >= SHORTEST_ALT]
+
+
+NEEDED = {"svg", "input", "button", "script", "img", "iframe", "canvas", "video"}  # or stripped
+
+
+def check_reads_in_every_viewer(notebook):
+    """No viewer must keep a style or open nothing: what is to be read is text, and PNG alone."""
+    complaints = []
+    for n, output in notebook.outputs:
+        mimes, shown = set(output.get("data", {})), Tags(html_of(output))
+        if any(mime.startswith("image/") for mime in mimes) and "text/html" in mimes:
+            complaints.append(f"cell {n}: text/html hides the picture in the same bundle")
+        if WIDGET_VIEW in mimes and not output["data"].get("text/plain", "").strip():
+            complaints.append(f"cell {n}: nothing stands where the widget cannot be shown")
+        complaints += [f"cell {n}: needs <{tag}>" for tag, _ in shown.found if tag in NEEDED]
+        if "text/html" in mimes and not shown.text.strip():
+            complaints.append(f"cell {n}: an empty output")
+        closed = shown.text.count("What this figure shows")
+        if sum(tag == "details" for tag, _ in shown.found) != closed:
+            complaints.append(f"cell {n}: <details>, which some viewers show open")
+    return complaints
+
+
+def check_outputs_are_small(notebook):
+    sizes = [(n, len(json.dumps(output, ensure_ascii=False).encode()))
+             for n, output in notebook.outputs]  # fmt: skip
+    sizes += [(f"of widget {key[-2:]}", len(json.dumps(widget).encode()))
+              for key, widget in notebook.widgets.items()]  # fmt: skip
+    return [f"an output of cell {n} has {size:,} bytes of at most {LARGEST_OUTPUT:,}"
+            for n, size in sizes if size > LARGEST_OUTPUT]  # fmt: skip
+
+
+def check_widgets_keep_their_state(notebook):
+    """Without metadata.widgets' state a code host refuses the whole notebook."""
+    held = notebook.nb.metadata.get("widgets", {})
+    complaints = ["metadata.widgets has no state"] if held and not notebook.widgets else []
+    views = [(n, o["data"][WIDGET_VIEW]["model_id"]) for n, o in notebook.outputs
+             if WIDGET_VIEW in o.get("data", {})]  # fmt: skip
+    return complaints + [f"cell {n}: its widget's state was not saved" for n, key in views
+                         if key not in notebook.widgets]  # fmt: skip
+
+
+def secrets_of(number):
+    """What notebook `number` must not tell unasked: hints, solutions, notes, the quiz's feedback.
+
+    Returns [(what, text)], each text as it is written, as HTML, and as plain text.
+    """
+    found = []
+    for name, exercise in exercises_of(number).items():
+        hints = [exercise.hint] if isinstance(exercise.hint, str) else exercise.hint
+        source = exercise._source()
+        body = source[source.find("\n") + 1 :] if "\n" in source else source
+        texts = [*hints, exercise.note, body, html.escape(body)]
+        found += [(f"exercise {name}", text) for text in texts]
+    room = importlib.import_module(f"bnlib.course.nb{number}.exercises")
+    for question in room.QUIZ:
+        found += [("the quiz", text) for text in question.options.values()]
+    forms = [(what, form(text)) for what, text in found for form in (str, to_html, to_plain)]
+    return [(what, text) for what, text in forms if len(text) >= 25]  # "Yes." tells nothing
+
+
+def check_tells_nothing_unasked(notebook):
+    held = [*strings([cell.outputs for _, cell in notebook.code]), *strings(notebook.widgets)]
+    held = "\n".join(held)
+    complaints = {f"{what}: {text[:60]!r} is stored" for what, text in secrets_of(notebook.number)
+                  if text in held}  # fmt: skip
+    if re.search(r"✓ Right|✗ No\.|^Key:", held, re.MULTILINE):
+        complaints.add("the quiz's key is stored")
+    told = [key for key, widget in notebook.widgets.items() if widget["state"].get("_told")]
+    return [*sorted(complaints), *(f"widget {key[-2:]} was asked and answered" for key in told)]
 
 
 def check_has_slides(notebook):
@@ -385,6 +469,10 @@ FILE_CHECKS = [
     check_names_no_machine,
     check_loads_nothing_from_outside,
     check_pictures_have_text,
+    check_reads_in_every_viewer,
+    check_outputs_are_small,
+    check_widgets_keep_their_state,
+    check_tells_nothing_unasked,
     check_has_slides,
     check_has_one_title,
     check_sets_up_once,
@@ -414,13 +502,22 @@ CLEARLY_DIFFERENT = 48  # of 255, averaged over a tile
 DIFFERENT_ALL_OVER = 1.5  # of 255, averaged over the picture
 
 
-def check_says_the_same(notebook, fresh):
-    """The texts of a fresh run, explorers' sentences included, are those that the file holds."""
+def check_says_the_same(notebook, fresh, same_arithmetic=SAME_ARITHMETIC):
+    """The texts of a fresh run, explorers' sentences included, are those that the file holds.
+
+    What a figure's text says is measured in the figure: under another arithmetic it may vary.
+    """
+
+    def said(cell):
+        of_figure = re.compile(r"^Figure: |What this figure shows")
+        texts = strings(cell.outputs)
+        return [text for text in texts if same_arithmetic or not of_figure.search(text)]
+
     complaints = []
     for (n, cell), (_, again) in zip(notebook.code, fresh.code, strict=True):
         if "nbval-ignore-output" in cell.metadata.get("tags", []):
             continue
-        before, after = list(strings(cell.outputs)), list(strings(again.outputs))
+        before, after = said(cell), said(again)
         if before != after:
             pairs = [pair for pair in zip(before, after, strict=False) if pair[0] != pair[1]]
             shown = pairs[0] if pairs else (before, after)
@@ -430,6 +527,17 @@ def check_says_the_same(notebook, fresh):
     if list(strings(notebook.widgets)) != list(strings(fresh.widgets)):
         complaints.append("a widget's state is not what it was")
     return complaints
+
+
+def check_passes_nbval(notebook, fresh, session):
+    """nbval's strict comparison, as users run it: each cell's outputs, in its way of looking."""
+    file = nbval.IPyNbFile.from_parent(session, path=notebook.folder / notebook.name)
+    file.sanitize_patterns.update(nbval.get_sanitize_patterns(SANITIZE.read_text("utf-8")))
+    return [
+        f"cell {n}: nbval would fail here: {' '.join(item.comparison_traceback)}"
+        for item, (n, again) in zip(file.collect(), fresh.code, strict=True)
+        if item.options["check"] and not item.compare_outputs(again.outputs, item.cell.outputs)
+    ]
 
 
 def check_draws_the_same(notebook, fresh, same_arithmetic=SAME_ARITHMETIC):
@@ -564,10 +672,14 @@ def test_notebook(notebook, check):
     assert not complaints, "\n".join(complaints)
 
 
-@pytest.mark.parametrize("check", [check_says_the_same, check_draws_the_same], ids=name_of)
+FRESH_CHECKS = [check_passes_nbval, check_says_the_same, check_draws_the_same]
+
+
+@pytest.mark.parametrize("check", FRESH_CHECKS, ids=name_of)
 @pytest.mark.parametrize("notebook", NAMES, indirect=True)
-def test_fresh_run(notebook, check, fresh):
-    complaints = check(notebook, fresh)
+def test_fresh_run(notebook, check, fresh, request):
+    session = [request.session] if check is check_passes_nbval else []
+    complaints = check(notebook, fresh, *session)
     assert not complaints, "\n".join(complaints)
 
 
@@ -604,22 +716,27 @@ def base64_of(raw):
 
 
 ALT = "Four bars of different heights beside a rising curve."
-FIGURE = f'<figure><img alt="{ALT}" src="data:image/png;base64,{base64_of(png())}"></figure>'
+FIGURE = {"image/png": base64_of(png()), "text/plain": f"Figure: {ALT}"}
+BELOW = f"<details><summary>What this figure shows</summary><p>{ALT}</p></details>"
 
 
 def sample():
     """A made-up notebook with nothing wrong with it."""
     v4 = nbformat.v4
-    data = {"text/html": FIGURE, "text/plain": ALT}
     view = {WIDGET_VIEW: {"model_id": "a" * 32, "version_major": 2, "version_minor": 0}}
 
     def prose(source, slide=None):
         return v4.new_markdown_cell(source, metadata=slides(slide))
 
     def code(source, outputs=(), slide=None):
-        made = [v4.new_output("stream", text=o) if isinstance(o, str)
-                else v4.new_output("display_data", data=o) for o in outputs]  # fmt: skip
+        made = [output(o) for o in outputs]
         return v4.new_code_cell(source, outputs=made, metadata=slides(slide))
+
+    def output(shown):
+        if isinstance(shown, str):
+            return v4.new_output("stream", text=shown)
+        about = {"image/png": {"alt": ALT, "width": 400}} if "image/png" in shown else {}
+        return v4.new_output("display_data", data=shown, metadata=about)
 
     def slides(slide):
         return {"slideshow": {"slide_type": slide}} if slide else {}
@@ -637,9 +754,9 @@ def sample():
         code("import numpy as np\nuse_course_style()", slide="skip"),
         prose("## Look\n\nWhat does it [show](https://example.org/paper)?", "slide"),
         prose("Five minutes.", "notes"),
-        code('show(plot, alt="…")\nprint("done")', [data, "done\n"]),
+        code('show(plot)\nprint("done")', [FIGURE, {"text/html": BELOW}, "done\n"]),
         prose("## Play\n\nMove it.", "slide"),
-        code("nb03.Bars()", [view]),
+        code("nb03.Bars()", [view | {"text/plain": "Explorer: a batch of 60."}]),
         *exercises,
         prose("## Misconceptions\n\nNone.", "slide"),
         prose("## Summary\n\nAll.", "slide"),
@@ -681,8 +798,25 @@ def cell(nb, n, **entries):
     nb["cells"][n - 1].update(entries)
 
 
-def html(nb, n, text):
-    nb["cells"][n - 1]["outputs"][0]["data"]["text/html"] = text
+def shows(nb, n, text):
+    outputs(nb, n, {"output_type": "display_data", "metadata": {}, "data": {"text/html": text}})
+
+
+def figure(nb, n, png=None, alt=None, plain=None):
+    """Change the figure of the cell: its picture, its metadata's alt, its plain text."""
+    output = nb["cells"][n - 1]["outputs"][0]
+    output["data"]["image/png"] = base64_of(png) if png else output["data"]["image/png"]
+    output["data"]["text/plain"] = plain or output["data"]["text/plain"]
+    if alt is not None:
+        output["metadata"]["image/png"]["alt"] = alt
+
+
+def pop_output(nb, n, place):
+    nb["cells"][n - 1]["outputs"].pop(place)
+
+
+def bundle(nb, n, mime, content):
+    nb["cells"][n - 1]["outputs"][0]["data"][mime] = content
 
 
 def outputs(nb, n, *made):
@@ -695,11 +829,6 @@ def stream(nb, n, text, name="stdout"):
 
 def error(nb, n):
     outputs(nb, n, {"output_type": "error", "ename": "ValueError", "evalue": "", "traceback": []})
-
-
-def bare_picture(nb, n):
-    data = {"image/png": base64_of(png()), "text/plain": ALT}
-    outputs(nb, n, {"output_type": "display_data", "metadata": {}, "data": data})
 
 
 def metadata(nb, **entries):
@@ -728,6 +857,14 @@ def no_prediction(nb):
         source(nb, n, f"**Exercise {exercise}.** Do it.")
 
 
+ROOM = importlib.import_module("bnlib.course.nb03.exercises")
+HINT_KEY_AND_SOURCE = [
+    to_html(ROOM.EXERCISES[1].hint if isinstance(ROOM.EXERCISES[1].hint, str)
+            else ROOM.EXERCISES[1].hint[-1]),
+    f"<pre><code>{html.escape(ROOM.EXERCISES[1]._source())}</code></pre>",
+    next(iter(ROOM.QUIZ[1].options.values())),
+    "Key: 1 b, 2 b",
+]  # fmt: skip
 CDN = "//cdn.example.org/x"
 FONT = f"<style>a {{ src: url('https:{CDN}') }}</style>"
 SPOILED = [  # (check, part of its complaint, what spoils the notebook, arguments)
@@ -735,7 +872,7 @@ SPOILED = [  # (check, part of its complaint, what spoils the notebook, argument
     (check_was_run_in_order, "7", cell, 5, {"execution_count": 7}),
     (check_has_no_stored_error, "ValueError", error, 5),
     (check_has_no_stderr, "stderr", stream, 5, "UserWarning", "stderr"),
-    (check_is_normalised, "cell 5 differs", cell, 5, {"id": "other"}),
+    (check_is_normalised, "cell 5 differs", cell, 5, {"id": "two words"}),
     (check_is_normalised, "cell 5 differs", cell, 5, {"metadata": {"trusted": True}}),
     (check_is_normalised, "metadata differ", metadata, {"kernelspec": {"name": "mine"}}),
     (check_is_small, "bytes", stream, 5, "x" * LARGEST),
@@ -744,9 +881,9 @@ SPOILED = [  # (check, part of its complaint, what spoils the notebook, argument
     (check_names_no_machine, "C:", stream, 5, r"C:\Users\kim"),
     (check_names_no_machine, "ipykernel", stream, 5, "ipykernel_12/3.py:1"),
     (check_names_no_machine, "/tmp/x", widget, {"_text": "saved as /tmp/x"}),
-    (check_loads_nothing_from_outside, "cdn", html, 5, f'<script async src="https:{CDN}.js">'),
-    (check_loads_nothing_from_outside, "cdn", html, 5, f"<link rel=stylesheet href={CDN}.css>"),
-    (check_loads_nothing_from_outside, "url(", html, 5, FONT),
+    (check_loads_nothing_from_outside, "cdn", shows, 5, f'<script async src="https:{CDN}.js">'),
+    (check_loads_nothing_from_outside, "cdn", shows, 5, f"<link rel=stylesheet href={CDN}.css>"),
+    (check_loads_nothing_from_outside, "url(", shows, 5, FONT),
     (
         check_loads_nothing_from_outside,
         "cdn",
@@ -757,13 +894,32 @@ SPOILED = [  # (check, part of its complaint, what spoils the notebook, argument
     (check_loads_nothing_from_outside, "cdn", widget, {"_esm": f'import d from "https:{CDN}"'}),
     (check_loads_nothing_from_outside, "urlopen", source, 5, "urlopen(address)"),
     (check_loads_nothing_from_outside, "!", source, 5, "x = 1\n!pip install x"),
-    (check_pictures_have_text, "''", html, 5, FIGURE.replace(f'alt="{ALT}" ', "")),
-    (check_pictures_have_text, "a plot", html, 5, FIGURE.replace(ALT, "a plot")),
-    (check_pictures_have_text, "image/png", bare_picture, 5),
-    (check_pictures_have_text, "svg", html, 5, "<svg><path/></svg>"),
+    (check_pictures_have_text, "''", figure, 5, {"alt": ""}),
+    (check_pictures_have_text, "a plot", figure, 5, {"alt": "a plot"}),
+    (check_pictures_have_text, "text/plain", figure, 5, {"plain": "<Figure size 400x250>"}),
+    (check_pictures_have_text, "does not follow", pop_output, 5, 1),
+    (check_pictures_have_text, "''", source, 3, '<img src="x.png">'),
     (check_pictures_have_text, "plot", source, 3, "![plot](x.png)"),
     (check_pictures_have_text, "widget 01", widget, {"_spec": {}}),
-    (check_pictures_have_text, "widget 01", widget, {"value": "<img src=''>"}),
+    (check_reads_in_every_viewer, "hides", bundle, 5, "text/html", BELOW),
+    (check_reads_in_every_viewer, "widget cannot", bundle, 7, "text/plain", ""),
+    (check_reads_in_every_viewer, "<svg>", shows, 5, "<svg><path/></svg> A curve."),
+    (check_reads_in_every_viewer, "<input>", shows, 5, "<input type=checkbox> Answer"),
+    (
+        check_reads_in_every_viewer,
+        "empty",
+        shows,
+        5,
+        "<style>p::after {content: 'x'}</style><p></p>",
+    ),
+    (check_reads_in_every_viewer, "<details>", shows, 5, "<details>The answer</details>"),
+    (check_outputs_are_small, "cell 5", stream, 5, "x" * LARGEST_OUTPUT),
+    (check_outputs_are_small, "widget 01", widget, {"_text": "x" * LARGEST_OUTPUT}),
+    (check_widgets_keep_their_state, "no state", metadata, {"widgets": {WIDGET_STATE: {}}}),
+    (check_widgets_keep_their_state, "cell 7", metadata, {"widgets": {}}),
+    *((check_tells_nothing_unasked, "stored", stream, 5, told) for told in HINT_KEY_AND_SOURCE),
+    (check_tells_nothing_unasked, "stored", widget, {"_answers": HINT_KEY_AND_SOURCE[0]}),
+    (check_tells_nothing_unasked, "answered", widget, {"_told": {"0.0": "."}}),
     (check_has_slides, "0 slides", no_slides),
     (check_has_slides, "slides;", many_slides),
     (check_has_slides, "'page'", cell, 3, {"metadata": {"slideshow": {"slide_type": "page"}}}),
@@ -817,7 +973,7 @@ def test_check_fails_a_spoiled_notebook(case, folder):
 
 def test_every_check_was_seen_to_fail():
     checks = {check for name, check in globals().items() if name.startswith("check_")}
-    assert checks - {check_says_the_same, check_draws_the_same} == set(FILE_CHECKS)
+    assert checks - set(FRESH_CHECKS) == set(FILE_CHECKS)
     assert {check for check, *_ in SPOILED} == set(FILE_CHECKS)
 
 
@@ -870,7 +1026,7 @@ def out(monkeypatch, tmp_path):
 @pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
 def test_a_wrong_figure_fails(wrong, out):
     nb = sample()
-    html(nb, 5, FIGURE.replace(base64_of(png()), base64_of(wrong)))
+    figure(nb, 5, wrong)
     complaints = check_draws_the_same(made(nb), made(sample()))
     assert len(complaints) == 1
     assert complaints[0].startswith("cell 5, picture 1")
@@ -892,14 +1048,14 @@ def test_a_wrong_picture_in_an_explorer_fails(wrong, out):
 )
 def test_a_marked_figure_may_vary_under_another_arithmetic(tags, same_arithmetic, complaints, out):
     nb = sample()
-    html(nb, 5, FIGURE.replace(base64_of(png()), base64_of(WRONG["a curve changed"])))
+    figure(nb, 5, WRONG["a curve changed"])
     nb["cells"][4]["metadata"]["tags"] = tags
     assert len(check_draws_the_same(made(nb), made(sample()), same_arithmetic)) == complaints
 
 
 def test_a_marked_figure_keeps_its_size(out):
     nb = sample()
-    html(nb, 5, FIGURE.replace(base64_of(png()), base64_of(WRONG["another size"])))
+    figure(nb, 5, WRONG["another size"])
     nb["cells"][4]["metadata"]["tags"] = ["figure-varies"]
     assert check_draws_the_same(made(nb), made(sample()), same_arithmetic=False)
 
@@ -912,8 +1068,9 @@ def test_a_missing_figure_fails():
 
 def test_pictures_are_found_in_every_kind_of_output():
     nb = sample()
-    widget(nb, value=FIGURE)
-    nb["cells"][4]["outputs"][0]["data"]["image/png"] = base64_of(png())
+    inside = f'<img src="data:image/png;base64,{base64_of(png())}">'
+    widget(nb, value=inside)
+    bundle(nb, 5, "text/html", inside)
     assert len(pictures(made(nb))) == 4
     assert all(raw == png() for raw in pictures(made(nb)).values())
 
@@ -950,7 +1107,7 @@ def test_the_same_notebook_says_the_same():
 
 def test_another_printed_text_fails():
     nb = sample()
-    nb["cells"][4]["outputs"][1]["text"] = ["gone\n"]
+    nb["cells"][4]["outputs"][2]["text"] = ["gone\n"]
     assert "cell 5 holds 'gone" in check_says_the_same(made(nb), made(sample()))[0]
 
 
@@ -962,6 +1119,35 @@ def test_another_sentence_of_an_explorer_fails():
 
 def test_an_output_marked_as_varying_may_vary():
     nb = sample()
-    nb["cells"][4]["outputs"][1]["text"] = ["3.2 ms\n"]
+    nb["cells"][4]["outputs"][2]["text"] = ["3.2 ms\n"]
     nb["cells"][4]["metadata"]["tags"] = ["nbval-ignore-output"]
     assert check_says_the_same(made(nb), made(sample())) == []
+
+
+def test_another_text_of_a_figure_fails_under_the_same_arithmetic_alone():
+    nb = sample()
+    figure(nb, 5, plain="Figure: Four bars, the tallest of them 0.61.")
+    assert "cell 5" in check_says_the_same(made(nb), made(sample()), same_arithmetic=True)[0]
+    assert check_says_the_same(made(nb), made(sample()), same_arithmetic=False) == []
+
+
+def spoil_nothing(nb):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("spoil", "arguments", "complaints"),
+    [
+        (spoil_nothing, [], 0),
+        (figure, [5, WRONG["a curve changed"]], 0),  # nbval looks at no picture
+        (figure, [5, None, None, "Figure: Four bars, the tallest of them 0.61."], 0),
+        (stream, [5, "gone\n"], 1),
+        (bundle, [7, "text/plain", "Explorer: a batch of 61."], 1),
+        (pop_output, [5, 1], 1),
+    ],
+)
+def test_nbval_compares_as_it_does_for_users(spoil, arguments, complaints, folder, request):
+    nb = sample()
+    spoil(nb, *arguments)
+    stored = made(sample(), folder)
+    assert len(check_passes_nbval(stored, made(nb), request.session)) == complaints

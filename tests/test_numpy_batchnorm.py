@@ -1,5 +1,7 @@
 """bnlib.numpy.batch_norm and BatchNorm, held to torch in float64 and to finite differences."""
 
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -111,9 +113,10 @@ def test_none_gamma_and_beta_stand_for_ones_and_zeros(draw, oracle):
 def test_cache_holds_the_batch_statistics(draw):
     x = draw((6, 4, 3)).x
     _, cache = batch_norm(x)
-    assert_allclose(cache.mean, x.mean(axis=(0, 2)), rtol=1e-12)
-    assert_allclose(cache.var, x.var(axis=(0, 2)), rtol=1e-12)
-    assert_allclose(cache.std, np.sqrt(cache.var + 1e-5), rtol=1e-12)
+    found = cache.statistics
+    assert_allclose(found.mean, x.mean(axis=(0, 2)), rtol=1e-12)
+    assert_allclose(found.var, x.var(axis=(0, 2)), rtol=1e-12)
+    assert_allclose(found.std, np.sqrt(found.var + 1e-5), rtol=1e-12)
 
 
 def test_backward_uses_the_gamma_of_its_forward(draw, oracle):
@@ -371,7 +374,6 @@ REFUSED = [
     ("objects", {"x": X.astype(object)}, TypeError, "x has dtype object; expected float16"),
     ("one-axis", {"x": X[0]}, ValueError, r"x has shape \(3,\); expected two or more dimensions"),
     ("m-1", {"x": X[:1]}, ValueError, r"x has shape \(1, 3\), 1 value\(s\) per channel; training"),
-    ("m-0", {"x": X[:0]}, ValueError, r"x has shape \(0, 3\), 0 value\(s\) per channel; training"),
     ("axis", {"axis": 2}, ValueError, r"axis is 2; x of shape \(4, 3\) has axes -2 to 1"),
     ("axis-type", {"axis": 1.0}, TypeError, "axis is 1.0; expected an integer"),
     ("axes", {"axis": (0, 1)}, TypeError, r"axis is \(0, 1\); expected an integer"),
@@ -494,9 +496,62 @@ def test_bad_dy_is_refused(dy, error, text):
         batch_norm_backward(dy, batch_norm(X)[1])
 
 
+@pytest.mark.parametrize("name", ["x", "gamma", "beta", "running_mean", "running_var"])
+def test_masked_array_is_refused_and_nothing_changed(draw, name):
+    batch = draw((8, 3))
+    arguments = batch._asdict() | {name: np.ma.masked_greater(getattr(batch, name), 0)}
+    arguments.pop("dy")
+    with pytest.raises(TypeError, match=f"{name} is a masked array; expected values throughout"):
+        batch_norm(**arguments)
+    assert (batch.running_mean == draw((8, 3)).running_mean).all()
+
+
+def test_masked_dy_is_refused(draw):
+    batch = draw((8, 3))
+    with pytest.raises(TypeError, match="dy is a masked array"):
+        batch_norm_backward(np.ma.masked_greater(batch.dy, 0), batch_norm(batch.x)[1])
+
+
+@pytest.mark.parametrize("shape", [(6, 4), (300, 70)], ids=["small", "large"])
+@pytest.mark.parametrize(
+    "half", [np.float16(0.5), np.float64(0.5), np.array(0.5)], ids=["float16", "float64", "0-d"]
+)
+def test_any_real_momentum_and_eps_is_taken(draw, shape, half):
+    batch = draw(shape, dtype=np.float32)
+    got, want = (step(batch, momentum=v, eps=v) for v in (half, 0.5))
+    for ours, theirs in zip(got, want, strict=True):
+        assert ours.dtype == np.float32
+        assert (ours == theirs).all()
+
+
+def test_a_tensor_without_axes_is_a_number(draw):
+    torch = pytest.importorskip("torch")
+    batch = draw((6, 4))
+    got, want = (step(batch, momentum=v, eps=v) for v in (torch.tensor(0.5), 0.5))
+    for ours, theirs in zip(got, want, strict=True):
+        assert (ours == theirs).all()
+
+
+@pytest.mark.parametrize("flag", [1, np.True_, np.array(True), 0, np.False_], ids=repr)
+def test_any_truth_value_is_a_mode(draw, flag):
+    batch = draw((6, 4))
+    for ours, theirs in zip(
+        step(batch, training=flag), step(batch, training=bool(flag)), strict=True
+    ):
+        assert (ours == theirs).all()
+
+
+@pytest.mark.parametrize("flag", ["False", None, 2, [True]], ids=repr)
+def test_what_is_no_truth_value_is_no_mode(flag):
+    with pytest.raises(TypeError, match=r"training is .*; expected True or False"):
+        batch_norm(X, running_mean=np.zeros(3), running_var=np.ones(3), training=flag)
+
+
 def test_a_cache_of_another_making_is_refused():
     with pytest.raises(TypeError, match="cache is a tuple; expected what batch_norm returned"):
         batch_norm_backward(X, (X, None))
+    with pytest.raises(TypeError, match="cache is layer_norm's; expected what batch_norm returned"):
+        batch_norm_backward(X, bnlib.numpy.layer_norm(X)[1])
 
 
 # ---- the layer
@@ -562,10 +617,76 @@ def test_layer_without_affine_has_no_parameters(rng):
     assert layer.parameters() == layer.gradients() == {}
 
 
+@pytest.mark.parametrize("affine", [True, False], ids=["affine", "plain"])
+def test_layer_without_dtype_works_in_float64_too(draw, oracle, affine):
+    batch = draw((8, 3), mean=2.0)
+    batch = batch._replace(
+        gamma=np.ones(3), beta=np.zeros(3), running_mean=np.zeros(3), running_var=np.ones(3)
+    )
+    layer, want = BatchNorm(3, affine=affine), oracle(batch)
+    assert_allclose(layer(batch.x), want.y, **EXACT)
+    assert_allclose(layer.backward(batch.dy), want.dx, **EXACT)
+    assert_allclose(layer.running_mean, want.running_mean, rtol=1e-6)
+    assert_allclose(layer.running_var, want.running_var, rtol=1e-6)
+
+
+def test_layer_without_dtype_keeps_its_arrays_and_the_dtype_of_x(rng):
+    layer = BatchNorm(3)
+    gamma, mean = layer.gamma, layer.running_mean
+    for dtype in (np.float64, np.float32, np.float16):
+        assert layer(rng.normal(size=(8, 3)).astype(dtype)).dtype == dtype
+    assert layer.gamma is gamma
+    assert layer.running_mean is mean
+    assert gamma.dtype == mean.dtype == np.float32
+    assert layer.eval()(rng.normal(size=(8, 3))).dtype == np.float64
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_layer_of_a_dtype_refuses_another(rng, dtype):
+    other = np.float64 if dtype == np.float32 else np.float32
+    with pytest.raises(TypeError, match="gamma has dtype"):
+        BatchNorm(3, dtype=dtype)(rng.normal(size=(8, 3)).astype(other))
+
+
+def test_layer_learns_from_float64_data(rng):
+    model = bnlib.numpy.Sequential(BatchNorm(3))
+    x = rng.normal(5, 1, size=(60, 3))
+    bnlib.numpy.fit(
+        model, x, x.argmax(axis=1), steps=20, batch_size=30, rng=0, lr=0.5, progress=False
+    )
+    assert (model[0].gamma > 1).all()
+
+
+def test_layer_of_a_refused_float64_batch_changes_nothing():
+    layer = BatchNorm(3)
+    with pytest.raises(ValueError, match="1 value"):
+        layer(np.ones((1, 3)))
+    assert layer.num_batches_tracked == 0
+    assert (layer.running_var == 1).all()
+
+
+def test_layer_takes_any_numbers(rng):
+    x = rng.normal(size=(8, 3)).astype(np.float32)
+    plain = BatchNorm(3, eps=0.5, momentum=0.25)
+    layer = BatchNorm(np.int64(3), eps=np.float32(0.5), momentum=np.float32(0.25))
+    assert (layer(x) == plain(x)).all()
+    assert (layer.running_mean == plain.running_mean).all()
+    assert repr(layer) == repr(plain)
+
+
 def test_layer_channels_last_equals_channels_first(rng):
     first, last = BatchNorm(3, dtype=np.float64), BatchNorm(3, axis=-1, dtype=np.float64)
     x = rng.normal(size=(4, 3, 5, 5))
     assert_allclose(last(x.transpose(0, 2, 3, 1)), first(x).transpose(0, 2, 3, 1), **EXACT)
+
+
+@pytest.mark.parametrize("shape", [(8, 3), (300, 70)], ids=["small", "large"])
+def test_layer_pickled_after_a_forward_can_go_back(draw, shape):
+    batch = draw(shape)
+    layer = BatchNorm(shape[1], dtype=np.float64)
+    layer(batch.x)
+    copied = pickle.loads(pickle.dumps(layer))
+    assert (copied.backward(batch.dy) == layer.backward(batch.dy)).all()
 
 
 def test_layer_backward_before_forward_raises():
@@ -577,12 +698,17 @@ def test_layer_backward_before_forward_raises():
     ("arguments", "error", "text"),
     [
         ({"num_features": 0}, ValueError, "num_features is 0; expected at least 1"),
-        ({"num_features": 2.5}, TypeError, "float"),
+        ({"num_features": 2.5}, TypeError, "num_features is 2.5; expected an integer"),
+        ({"num_features": "3"}, TypeError, "num_features is '3'; expected an integer"),
+        ({"num_features": 2, "eps": None}, TypeError, "eps is None; expected a real number"),
+        ({"num_features": 2, "momentum": "0"}, TypeError, "momentum is '0'; expected a real"),
+        ({"num_features": 2, "axis": 1.5}, TypeError, "axis is 1.5; expected an integer"),
+        ({"num_features": 2, "affine": "no"}, TypeError, "affine is 'no'; expected True or False"),
         ({"num_features": 2, "eps": 0}, ValueError, "eps is 0; expected a positive number"),
         ({"num_features": 2, "momentum": 2}, ValueError, "momentum is 2; expected 0 to 1"),
         ({"num_features": 2, "dtype": int}, TypeError, "dtype is int64; expected float32"),
     ],
-    ids=["zero", "fraction", "eps", "momentum", "dtype"],
+    ids=lambda v: "-".join(v) if isinstance(v, dict) else "",
 )
 def test_layer_bad_argument_raises(arguments, error, text):
     with pytest.raises(error, match=text):
@@ -645,15 +771,9 @@ def test_the_type_of_an_earlier_momentum_does_not_matter(rng):
     assert_allclose(running_var(np.float16(0.25)), running_var(0.25))
 
 
-@pytest.mark.parametrize("shape", [(2, 3, 0), (0, 3), (0, 3, 4)], ids=str)
-def test_evaluating_an_empty_batch_gives_empty_results(shape):
-    x = np.zeros(shape)
-    y, cache = batch_norm(x, None, None, np.zeros(3), np.ones(3), training=False)
-    dx, dgamma, dbeta = batch_norm_backward(y, cache)
-    assert y.shape == dx.shape == shape
-    assert dgamma.shape == dbeta.shape == (3,)
-
-
-def test_training_without_channels_gives_empty_results():
-    y, cache = batch_norm(np.zeros((3, 0, 4)))
-    assert [v.shape for v in (y, *batch_norm_backward(y, cache))] == [(3, 0, 4)] * 2 + [(0,)] * 2
+def test_layer_counts_a_batch_of_no_examples_and_learns_nothing():
+    layer = BatchNorm(3)
+    assert layer(np.zeros((0, 3), np.float32)).shape == (0, 3)
+    assert layer.num_batches_tracked == 1
+    assert (layer.running_mean == 0).all()
+    assert (layer.running_var == 1).all()

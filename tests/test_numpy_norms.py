@@ -1,4 +1,9 @@
-"""layer_norm, group_norm and instance_norm of bnlib.numpy, against torch and finite differences."""
+"""The norms of rows in bnlib.numpy, against torch and finite differences.
+
+NORMS has an entry for each: what it is called with, torch's own, and shapes to try.
+"""
+
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -6,33 +11,56 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
-from bnlib.numpy import (
-    batch_norm,
-    group_norm,
-    group_norm_backward,
-    instance_norm,
-    instance_norm_backward,
-    layer_norm,
-    layer_norm_backward,
-)
+import bnlib.numpy as bn
+from bnlib.numpy import batch_norm, group_norm, instance_norm, layer_norm, layer_norm_backward
 
 EXACT = {"rtol": 1e-9, "atol": 1e-10}
-CASES = [
-    ("layer", (6, 5), {}),
-    ("layer", (3, 4, 6), {}),
-    ("layer", (3, 4, 6), {"axis": 1}),
-    ("layer", (3, 4, 6), {"axis": 0}),
-    ("layer", (1000, 600), {}),
-    ("group", (4, 6), {"groups": 2}),
-    ("group", (3, 6, 5, 5), {"groups": 3}),
-    ("group", (3, 6, 5, 5), {"groups": 1}),
-    ("group", (5, 12, 60, 70), {"groups": 4}),
-    ("group", (3, 5, 5, 6), {"groups": 3, "axis": -1}),
-    ("instance", (3, 4, 6), {}),
-    ("instance", (3, 4, 5, 5), {}),
-    ("instance", (3, 5, 5, 4), {"axis": -1}),
+
+
+class Norm(NamedTuple):
+    torch: object  # (F, x, eps, *parameters, **options) -> y, channels on axis 1
+    cases: list  # (shape, options)
+    parameters: tuple = ("gamma", "beta")
+    by_feature: bool = False  # parameters of shape x.shape[axis:], not (C,)
+
+
+FEATURES = [
+    ((6, 5), {}),
+    ((3, 4, 6), {}),
+    ((3, 4, 6), {"axis": 1}),
+    ((3, 4, 6), {"axis": 0}),
+    ((1000, 600), {}),
 ]
-NORMS = pytest.mark.parametrize(
+NORMS = {
+    "layer_norm": Norm(
+        lambda F, x, eps, gamma, beta, axis=-1: F.layer_norm(x, gamma.shape, gamma, beta, eps),
+        FEATURES,
+        by_feature=True,
+    ),
+    "rms_norm": Norm(
+        lambda F, x, eps, gamma, axis=-1: F.rms_norm(x, gamma.shape, gamma, eps),
+        [*FEATURES, ((5, 1), {})],
+        parameters=("gamma",),
+        by_feature=True,
+    ),
+    "group_norm": Norm(
+        lambda F, x, eps, gamma, beta, groups: F.group_norm(x, groups, gamma, beta, eps),
+        [
+            ((4, 6), {"groups": 2}),
+            ((3, 6, 5, 5), {"groups": 3}),
+            ((3, 6, 5, 5), {"groups": 1}),
+            ((5, 12, 60, 70), {"groups": 4}),
+            ((3, 5, 5, 6), {"groups": 3, "axis": -1}),
+        ],
+    ),
+    "instance_norm": Norm(
+        lambda F, x, eps, gamma, beta: F.instance_norm(x, None, None, gamma, beta, eps=eps),
+        [((3, 4, 6), {}), ((3, 4, 5, 5), {}), ((3, 5, 5, 4), {"axis": -1})],
+    ),
+}
+EACH = pytest.mark.parametrize("name", NORMS)
+CASES = [(name, *case) for name, norm in NORMS.items() for case in norm.cases]
+EVERY = pytest.mark.parametrize(
     ("name", "shape", "options"),
     CASES,
     ids=[
@@ -40,56 +68,56 @@ NORMS = pytest.mark.parametrize(
         for n, s, o in CASES
     ],
 )
-FORWARD = {"layer": layer_norm, "group": group_norm, "instance": instance_norm}
-BACKWARD = {
-    "layer": layer_norm_backward,
-    "group": group_norm_backward,
-    "instance": instance_norm_backward,
-}
 
 
 def drawn(rng, name, shape, options, dtype=np.float64):
-    """x, gamma, beta, dy of the right shapes."""
-    features = shape[options.get("axis", -1) :] if name == "layer" else ()
-    parameters = features if name == "layer" else (shape[options.get("axis", 1)],)
-    return (
-        (rng.normal(size=shape) * 2 + rng.normal(size=(*shape[:-1], 1))).astype(dtype),
-        (rng.uniform(0.5, 2, parameters) * rng.choice([-1, 1], parameters)).astype(dtype),
-        rng.normal(size=parameters).astype(dtype),
-        rng.normal(size=shape).astype(dtype),
-    )
+    """x, dy and the parameters, of the right shapes."""
+    norm = NORMS[name]
+    axis = options.get("axis", -1 if norm.by_feature else 1)
+    size = shape[axis:] if norm.by_feature else (shape[axis],)
+    parameters = {
+        "gamma": rng.uniform(0.5, 2, size) * rng.choice([-1, 1], size),
+        "beta": rng.normal(size=size),
+    }
+    x = rng.normal(size=shape) * 2 + rng.normal(size=(*shape[:-1], 1))
+    arrays = x, rng.normal(size=shape), *(parameters[p] for p in norm.parameters)
+    return [a.astype(dtype) for a in arrays]
 
 
-def ours(name, options, x, gamma, beta, dy, eps=1e-5):
-    y, cache = FORWARD[name](x, gamma=gamma, beta=beta, eps=eps, **options)
-    return y, *BACKWARD[name](dy, cache)
+def call(name, options, x, *parameters, eps=1e-5):
+    named = dict(zip(NORMS[name].parameters, parameters, strict=True))
+    return getattr(bn, name)(x, **named, eps=eps, **options)
 
 
-def theirs(name, options, x, gamma, beta, dy, eps=1e-5):
+def ours(name, options, x, dy, *parameters, eps=1e-5):
+    y, cache = call(name, options, x, *parameters, eps=eps)
+    return y, *getattr(bn, f"{name}_backward")(dy, cache)
+
+
+def theirs(name, options, x, dy, *parameters, eps=1e-5):
     """torch's own in float64, with autograd."""
     torch = pytest.importorskip("torch")
-    F = torch.nn.functional
-    leaves = [torch.from_numpy(np.array(a, float)).requires_grad_() for a in (x, gamma, beta)]
-    x, gamma, beta = leaves
-    axis = options.get("axis", 1)
-    if name == "layer":
-        y = F.layer_norm(x, gamma.shape, gamma, beta, eps)
-    elif name == "group":
-        y = F.group_norm(x.movedim(axis, 1), options["groups"], gamma, beta, eps).movedim(1, axis)
+    norm, options = NORMS[name], dict(options)
+    leaves = [torch.from_numpy(np.array(a, float)).requires_grad_() for a in (x, *parameters)]
+    x, parameters = leaves[0], leaves[1:]
+    if norm.by_feature:
+        y = norm.torch(torch.nn.functional, x, eps, *parameters)
     else:
-        y = F.instance_norm(x.movedim(axis, 1), None, None, gamma, beta, eps=eps).movedim(1, axis)
+        axis = options.pop("axis", 1)
+        x = x.movedim(axis, 1)
+        y = norm.torch(torch.nn.functional, x, eps, *parameters, **options).movedim(1, axis)
     grads = torch.autograd.grad(y, leaves, torch.from_numpy(np.array(dy, float)))
     return [t.detach().numpy() for t in (y, *grads)]
 
 
-@NORMS
+@EVERY
 def test_norm_matches_torch(rng, name, shape, options):
     arrays = drawn(rng, name, shape, options)
     for got, want in zip(ours(name, options, *arrays), theirs(name, options, *arrays), strict=True):
         assert_allclose(got, want, **EXACT)
 
 
-@NORMS
+@EVERY
 def test_norm_in_float32_matches_float64(rng, name, shape, options):
     arrays = drawn(rng, name, shape, options, np.float32)
     for got, want in zip(ours(name, options, *arrays), theirs(name, options, *arrays), strict=True):
@@ -97,24 +125,38 @@ def test_norm_in_float32_matches_float64(rng, name, shape, options):
         assert_allclose(got, want, rtol=1e-4, atol=2e-5)
 
 
-@pytest.mark.parametrize("name", FORWARD)
+def groups(name, of):
+    return {"groups": of} if name == "group_norm" else {}
+
+
+@EACH
 def test_norm_at_mean_1e4_keeps_its_accuracy(rng, name):
-    options = {"groups": 4} if name == "group" else {}
-    x, gamma, beta, dy = drawn(rng, name, (8, 16, 400), options, np.float32)
+    options = groups(name, 4)
+    x, *others = drawn(rng, name, (8, 16, 400), options, np.float32)
     x = (1e4 + rng.normal(size=x.shape)).astype(np.float32)
-    got, want = (f(name, options, x, gamma, beta, dy) for f in (ours, theirs))
+    got, want = (f(name, options, x, *others) for f in (ours, theirs))
     assert_allclose(got[0], want[0], atol=5e-6, rtol=0)
     assert_allclose(got[1], want[1], atol=5e-6, rtol=0)
 
 
-@pytest.mark.parametrize("name", FORWARD)
-def test_norm_gradients_match_finite_differences(rng, name):
-    options = {"groups": 2} if name == "group" else {}
-    x, gamma, beta, dy = drawn(rng, name, (2, 4, 3), options)
-    inputs, analytic = [x, gamma, beta], ours(name, options, x, gamma, beta, dy)[1:]
+@EACH
+def test_squares_beyond_float32_are_summed_all_the_same(rng, name):
+    options = groups(name, 2)
+    x, *others = drawn(rng, name, (3, 4, 50), options, np.float32)
+    x *= np.float32(1e25)
+    assert_allclose(
+        ours(name, options, x, *others)[0], theirs(name, options, x, *others)[0], atol=1e-5
+    )
 
-    def loss(x, gamma, beta):
-        return (FORWARD[name](x, gamma=gamma, beta=beta, **options)[0] * dy).sum()
+
+@EACH
+def test_norm_gradients_match_finite_differences(rng, name):
+    options = groups(name, 2)
+    x, dy, *parameters = drawn(rng, name, (2, 4, 3), options)
+    inputs, analytic = [x, *parameters], ours(name, options, x, dy, *parameters)[1:]
+
+    def loss(*inputs):
+        return (call(name, options, *inputs)[0] * dy).sum()
 
     for which, gradient in enumerate(analytic):
         for i in np.ndindex(gradient.shape):
@@ -122,6 +164,23 @@ def test_norm_gradients_match_finite_differences(rng, name):
             up[which][i] += 1e-6
             down[which][i] -= 1e-6
             assert_allclose(gradient[i], (loss(*up) - loss(*down)) / 2e-6, rtol=1e-5, atol=1e-7)
+
+
+@EACH
+def test_norm_without_parameters_has_their_gradients(rng, name):
+    options = groups(name, 2)
+    x, dy, *parameters = drawn(rng, name, (2, 4, 3), options)
+    y, cache = getattr(bn, name)(x, **options)
+    gradients = getattr(bn, f"{name}_backward")(dy, cache)
+    parameters = [np.full_like(p, i == 0) for i, p in enumerate(parameters)]  # ones and zeros
+    for got, want in zip((y, *gradients), theirs(name, options, x, dy, *parameters), strict=True):
+        assert_allclose(got, want, **EXACT)
+
+
+def test_rms_norm_of_centred_rows_is_layer_norm(rng):
+    x = rng.normal(size=(4, 30))
+    x -= x.mean(axis=1, keepdims=True)
+    assert_allclose(bn.rms_norm(x)[0], layer_norm(x)[0], **EXACT)
 
 
 def test_instance_norm_is_batch_norm_of_a_batch_of_one(rng):
@@ -153,9 +212,9 @@ def test_float16_works_in_float32(rng):
 
 
 def test_inputs_are_left_alone(rng):
-    arrays = drawn(rng, "group", (3, 4, 5), {"groups": 2})
+    arrays = drawn(rng, "group_norm", (3, 4, 5), {"groups": 2})
     before = [a.copy() for a in arrays]
-    ours("group", {"groups": 2}, *arrays)
+    ours("group_norm", {"groups": 2}, *arrays)
     for now, then in zip(arrays, before, strict=True):
         assert (now == then).all()
 
@@ -183,6 +242,63 @@ def test_group_norm_in_any_layout_matches_its_definition(shape, groups, last, tr
     y, _ = group_norm(x, groups, axis=-1 if last else 1)
     assert y.dtype == np.float64
     assert_allclose(y, want, **EXACT)
+
+
+EMPTY = pytest.mark.parametrize(
+    "shape", [(0, 4, 3), (2, 0, 3), (2, 4, 0), (0, 4, 1), (0, 0, 0)], ids=str
+)
+
+
+@EACH
+@EMPTY
+def test_norm_of_no_values_is_empty_and_its_gradients_are_zero(rng, name, shape):
+    options = groups(name, 1 if shape[1] == 0 else 4)
+    y, dx, *gradients = ours(name, options, *drawn(rng, name, shape, options))
+    assert y.shape == dx.shape == shape
+    for got, parameter in zip(gradients, drawn(rng, name, shape, options)[2:], strict=True):
+        assert got.shape == parameter.shape
+        assert (got == 0).all()
+
+
+@EACH
+def test_norm_refuses_masked_arrays(rng, name):
+    options = groups(name, 2)
+    x, dy, *parameters = drawn(rng, name, (3, 4, 5), options)
+    _, cache = call(name, options, x, *parameters)
+    with pytest.raises(TypeError, match="x is a masked array; expected values throughout"):
+        call(name, options, np.ma.masked_greater(x, 1), *parameters)
+    with pytest.raises(TypeError, match="gamma is a masked array"):
+        call(name, options, x, np.ma.array(parameters[0]), *parameters[1:])
+    with pytest.raises(TypeError, match="dy is a masked array"):
+        getattr(bn, f"{name}_backward")(np.ma.array(dy), cache)
+
+
+@EACH
+@pytest.mark.parametrize("other", [*NORMS, "batch_norm"])
+def test_backward_takes_its_own_norms_cache_alone(name, other):
+    x = np.arange(12.0).reshape(2, 2, 3)
+    _, cache = getattr(bn, other)(x, **groups(other, 2))
+    if other == name:
+        assert getattr(bn, f"{name}_backward")(x, cache)[0].shape == x.shape
+        return
+    with pytest.raises(TypeError, match=f"cache is {other}'s; expected what {name} returned"):
+        getattr(bn, f"{name}_backward")(x, cache)
+
+
+@pytest.mark.parametrize("two", [np.int64(2), np.uint8(2), np.array(2)], ids=repr)
+def test_group_norm_takes_any_integer(rng, two):
+    x = rng.normal(size=(3, 4, 5))
+    assert (group_norm(x, two)[0] == group_norm(x, 2)[0]).all()
+
+
+@EACH
+@pytest.mark.parametrize("half", [np.float16(0.5), np.float64(0.5), np.array(0.5)], ids=repr)
+def test_norm_takes_any_real_eps(rng, name, half):
+    options = groups(name, 2)
+    x, _, *parameters = drawn(rng, name, (3, 4, 5), options, np.float32)
+    y, _ = call(name, options, x, *parameters, eps=half)
+    assert y.dtype == np.float32
+    assert (y == call(name, options, x, *parameters, eps=0.5)[0]).all()
 
 
 X = np.ones((4, 6, 5))
@@ -214,6 +330,10 @@ X = np.ones((4, 6, 5))
             r"dy has shape \(2, 6, 5\); x has \(4, 6, 5\)",
         ),
         (lambda: layer_norm_backward(X, None), TypeError, "cache is a NoneType; expected what"),
+        (lambda: layer_norm(X, eps=None), TypeError, "eps is None; expected a real number"),
+        (lambda: bn.rms_norm(X, eps="small"), TypeError, "eps is 'small'; expected a real number"),
+        (lambda: bn.rms_norm(X, eps=-1), ValueError, "eps is -1; expected zero or a positive"),
+        (lambda: bn.rms_norm(X, np.ones(6)), ValueError, r"gamma has shape \(6,\); .* \(5,\)"),
     ],
 )
 def test_bad_input_is_refused(call, error, text):

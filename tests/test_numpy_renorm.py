@@ -109,5 +109,7 @@ def test_bad_input_is_refused_and_nothing_changed(draw, change, error, text):
 
 def test_another_cache_is_refused(draw):
     batch = draw((8, 5))
-    with pytest.raises(TypeError, match="cache is a Cache; expected what batch_renorm returned"):
+    with pytest.raises(
+        TypeError, match="cache is batch_norm's; expected what batch_renorm returned"
+    ):
         batch_renorm_backward(batch.dy, batch_norm(batch.x)[1])

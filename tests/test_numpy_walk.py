@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
-from bnlib.numpy import batchnorm, walk
+from bnlib.numpy import batchnorm, blocks, walk
 from bnlib.numpy.walk import Walk, total
 
 FORMS = st.tuples(st.integers(1, 40), st.integers(1, 6), st.integers(1, 30))
@@ -21,10 +21,10 @@ def tiny_blocks():
         patch.setattr(walk, "LONG", 5)
         patch.setattr(walk, "MAX_RUN", 8)
         patch.setattr(batchnorm, "SHORT", 0)
-        batchnorm._form.cache_clear()
+        batchnorm.batch_plan.cache_clear()
         walk.walk_over.cache_clear()
         yield
-    batchnorm._form.cache_clear()
+    batchnorm.batch_plan.cache_clear()
     walk.walk_over.cache_clear()
 
 
@@ -77,11 +77,11 @@ def test_batch_norm_in_many_blocks_matches_torch(
     want = oracle(batch, axis=axis)
     y, cache = batchnorm.batch_norm(batch.x, batch.gamma, batch.beta, axis=axis)
     dx, dgamma, dbeta = batchnorm.batch_norm_backward(batch.dy, cache)
-    assert cache.centred is None
+    assert isinstance(cache.plan.by, Walk)
     tolerance = 1e-9 if dtype == np.float64 else 2e-5
     m = batch.x.size / shape[axis]
     assert_allclose(y, want.y, atol=tolerance)
-    steepest = abs(batch.gamma / cache.std).max() * abs(batch.dy).max()
+    steepest = abs(batch.gamma / cache.statistics.std).max() * abs(batch.dy).max()
     assert_allclose(dx / steepest, want.dx / steepest, atol=tolerance)
     assert_allclose(dgamma / m, want.dgamma / m, atol=tolerance)
     assert_allclose(dbeta / m, want.dbeta / m, atol=tolerance)
@@ -92,11 +92,11 @@ def test_bad_pivot_is_replaced(rng):
     x[2:] = 1e4 + rng.normal(size=(254, 3, 4000))
     w = Walk(*x.shape, x.dtype)
     xs, cs = w.split(x), w.split(np.empty_like(x))
-    assert_allclose(batchnorm._first_pivot(xs, w), 1, rtol=1e-6)
-    pivot, delta, var = batchnorm._statistics(xs, cs, w, 1e-5)
+    assert_allclose(blocks.first_pivot(xs, w), 1, rtol=1e-6)
+    found = blocks.measure(xs, cs, w, 1e-5)
     wide = x.astype(float)
-    assert_allclose(pivot + delta, wide.mean(axis=(0, 2)), rtol=1e-7)
-    assert_allclose(var, wide.var(axis=(0, 2)), rtol=1e-6)
+    assert_allclose(found.mean, wide.mean(axis=(0, 2)), rtol=1e-7)
+    assert_allclose(found.var, wide.var(axis=(0, 2)), rtol=1e-6)
 
 
 def test_an_empty_batch_has_no_blocks():

@@ -135,6 +135,20 @@ def test_wrong_shape_raises(backend, shapes, text):
         reference.batch_norm(*(backend.array(np.ones(s, np.float32)) for s in shapes))
 
 
+@pytest.mark.parametrize("name", ["x", "gamma", "beta"])
+def test_masked_array_is_refused(draw, name):
+    arguments = {n: getattr(draw((8, 5)), n) for n in ("x", "gamma", "beta")}
+    arguments[name] = np.ma.masked_greater(arguments[name], 0)
+    with pytest.raises(TypeError, match=f"{name} is a masked array; expected values throughout"):
+        reference.batch_norm(**arguments)
+
+
+def test_masked_dy_is_refused(draw):
+    x, gamma, _, dy, *_ = draw((8, 5))
+    with pytest.raises(TypeError, match="dy is a masked array"):
+        reference.batch_norm_backward(np.ma.masked_greater(dy, 0), x, gamma)
+
+
 def test_inference_takes_a_batch_of_one():
     one = np.ones((1,))
     assert reference.batch_norm_inference(np.array([[3.0]]), one, one, one, one, eps=0.0) == 3.0

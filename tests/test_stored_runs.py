@@ -124,6 +124,40 @@ def test_a_lost_run_is_marked():
     assert lost["finite"].tolist() == [True, False]
 
 
+def test_held_lengths_change_the_run_but_not_its_beginning():
+    free, held = (
+        build.train("before", 0, 30.0, (0, 1, 30), examples=600, held=held)["accuracy"]
+        for held in (False, True)
+    )
+    np.testing.assert_allclose(free[0], held[0])
+    assert free[2] != held[2]
+
+
+def test_only_repeats_the_named_part(tmp_path, monkeypatch, capsys):
+    output = tmp_path / "runs.npz"
+    output.write_bytes((ROOT / "data" / "figure1_runs.npz").read_bytes())
+    monkeypatch.setattr(build, "BRAKE_RATES", (1.0,))
+    monkeypatch.setattr(build, "ProcessPoolExecutor", InThisProcess)
+    monkeypatch.setattr(build, "train_one", lambda arguments: {"accuracy": np.zeros(7)})
+    build.main(["--only", "brake", "--output", str(output)])
+    with np.load(output) as made:
+        assert made["brake_accuracy"].shape == (2, 1, 3, 7)
+        assert (made["map_accuracy"] == stored_runs()["map_accuracy"]).all()
+
+
+class InThisProcess:
+    """Stands for ProcessPoolExecutor."""
+
+    def __init__(self, *arguments):
+        self.map = map
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *about):
+        return None
+
+
 def test_pack_is_an_npz_without_a_clock():
     arrays = {"a": np.arange(3), "b": np.ones((2, 2), np.float16)}
     assert build.pack(arrays) == build.pack(arrays)

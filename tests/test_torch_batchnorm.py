@@ -564,7 +564,7 @@ def test_a_constant_channel_gives_beta(path, value):
 
 
 def test_a_variance_that_rounding_made_negative_is_zero():
-    delta, var = _passes._moments(torch.tensor([30000.0]), torch.tensor([8999999.0]), 100)
+    delta, var = _passes.moments_of_sums(torch.tensor([30000.0]), torch.tensor([8999999.0]), 100)
     assert_same((delta, var), (torch.tensor([300.0]), torch.zeros(1)), 1e-6)
 
 
@@ -625,10 +625,10 @@ TORCHS = (RuntimeError, ValueError, TypeError, AttributeError, IndexError)
 REFUSED = {
     "one value": {"input": torch.randn(1, 3)},
     "one pixel": {"input": torch.randn(1, 3, 1, 1)},
+    "one example of no channels": {"input": torch.randn(1, 0)},
     "eps zero": {"eps": 0},
     "eps negative": {"eps": -1e-5},
     "eps negative in eval": {"eps": -1.0, "training": False},
-    "eps text": {"eps": "a"},
     "no mean": {"running_mean": None},
     "no var": {"running_var": None},
     "no mean in eval": {"running_mean": None, "running_var": None, "training": False},
@@ -645,6 +645,9 @@ REFUSED = {
     "momentum text": {"momentum": "a"},
 }
 REFUSED_OTHERWISE = {  # torch refuses these too, in words of its own
+    "eps text": ({"eps": "a"}, "argument 'eps' must be float, not str"),
+    "eps none": ({"eps": None}, "argument 'eps' must be float, not NoneType"),
+    "eps of two numbers": ({"eps": torch.ones(2)}, "argument 'eps' must be float, not Tensor"),
     "one dimension": ({"input": torch.randn(3)}, "input has shape (3,)"),
     "no dimension": ({"input": torch.tensor(1.0)}, "input has shape ()"),
     "a list": ({"input": [[1.0]]}, "argument 'input' (position 1) must be Tensor, not list"),
@@ -685,6 +688,25 @@ def test_other_errors_name_the_argument(changes, words):
         call(F.batch_norm, **changes)
     with pytest.raises((ValueError, TypeError), match=re.escape(words)):
         call(batch_norm, **changes)
+
+
+NUMBERS = [np.float32(0.25), np.float64(0.25), np.int64(1), torch.tensor(0.25), torch.tensor(1)]
+
+
+@pytest.mark.parametrize("number", NUMBERS, ids=repr)
+def test_momentum_and_eps_may_be_any_numbers(path, number):
+    x, weight, bias, mean, var, dy = leaves((5, 3), torch.float32)
+    got, want = (
+        run(batch_norm, x, weight, bias, mean, var, dy, True, n, n) for n in (number, float(number))
+    )
+    assert_same(got, want, 1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of MaskedTensors:UserWarning")
+def test_a_masked_input_is_refused():
+    x = torch.masked.masked_tensor(torch.ones(4, 3), torch.eye(4, 3) == 0)
+    with pytest.raises(TypeError, match="'input' is a MaskedTensor; masks are not honoured"):
+        batch_norm(x, None, None, training=True)
 
 
 @pytest.mark.parametrize("momentum", [-0.1, 1.1, float("nan"), float("inf")], ids=str)
@@ -820,7 +842,7 @@ FAKE = """
 
     def evaluation(x, dy, weight, bias, mean, var):
         check(x, batch_norm(x, mean, var, weight, bias, False))
-        check(x, _formulas.evaluate_backward(dy, x, weight, mean, var, 1e-5)[0])
+        check(x, _formulas.backward_in_evaluation(dy, x, weight, mean, var, 1e-5)[0])
 
     def module(x, *_):
         layer = BatchNorm2d(3, momentum=None, device="cuda")

@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import functools
+import gc
 import pickle
 import re
 import sys
@@ -14,6 +15,7 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 import bnlib.torch  # noqa: E402
+from bnlib.torch import _flow as flow  # noqa: E402
 from bnlib.torch import convert, fuse, recompute_statistics, revert  # noqa: E402
 from bnlib.torch.deploy import FoldedBatchNorm  # noqa: E402
 
@@ -1034,3 +1036,33 @@ def test_many_batches_far_from_zero_lose_no_digits():
 def test_recompute_statistics_refuses(model, batches, error, text):
     with pytest.raises(error, match=text):
         recompute_statistics(model, batches)
+
+
+def test_fuse_is_not_misled_by_what_the_garbage_collector_runs(monkeypatch):
+    """A generator in a cycle, left in the middle, runs on when it is collected."""
+
+    def scan(text):
+        at = 0
+        try:
+            while at < len(text):
+                yield (at := at + 1)
+        finally:
+            at = len(text) if text else 0
+
+    def litter():
+        scanner = [scan("abc")]
+        scanner.append(scanner)
+        next(scanner[0])
+
+    def trace(self, *args, **named):
+        gc.set_threshold(1)  # from here on every new object would set it off
+        return torch.fx.Tracer.trace(self, *args, **named)
+
+    monkeypatch.setattr(flow._Tracer, "trace", trace, raising=False)
+    threshold = gc.get_threshold()
+    gc.set_threshold(1_000_000)
+    try:
+        litter()
+        assert fuse(nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))).fusion_report.folded
+    finally:
+        gc.set_threshold(*threshold)

@@ -1,6 +1,7 @@
 """bnlib.torch.BatchNorm1d, 2d and 3d against torch.nn's: state, modes, checkpoints, tools."""
 
 import copy
+import inspect
 import io
 import pickle
 
@@ -23,7 +24,13 @@ OPTIONS = [
     {"momentum": None},
     {"momentum": 0.3, "eps": 1e-2},
     {"affine": False},
-    {"bias": False},
+    pytest.param(
+        {"bias": False},
+        marks=pytest.mark.skipif(
+            "bias" not in inspect.signature(nn.BatchNorm1d).parameters,
+            reason="this torch's batch norms cannot leave out the bias",
+        ),
+    ),
     {"track_running_stats": False},
     {"momentum": None, "affine": False, "track_running_stats": False},
 ]
@@ -68,6 +75,19 @@ def test_assert_same_state_fails_on_a_wrong_value():
 
 
 # ---- the same as torch.nn's
+
+
+@pytest.mark.parametrize("kind", [*SHAPES, "SyncBatchNorm"])
+def test_torch_whose_batch_norms_know_no_bias_will_do(monkeypatch, kind):
+    """torch 2.11 and older: what they would refuse is passed on only where it says something."""
+    init = nn.modules.batchnorm._BatchNorm.__init__
+
+    def older(self, features, eps, momentum, affine, track, device=None, dtype=None):
+        init(self, features, eps, momentum, affine, track, device, dtype)
+
+    monkeypatch.setattr(nn.modules.batchnorm._BatchNorm, "__init__", older)
+    layer = getattr(bnlib.torch, kind)(3)
+    assert layer.bias.shape == (3,)
 
 
 @KINDS

@@ -20,6 +20,8 @@ from bnlib.numpy.norms import (
     instance_norm_backward,
     layer_norm,
     layer_norm_backward,
+    rms_norm,
+    rms_norm_backward,
 )
 from bnlib.numpy.renorm import batch_renorm, batch_renorm_backward
 from bnlib.numpy.training import SGD, evaluate, fit
@@ -48,5 +50,7 @@ __all__ = [
     "last_history",
     "layer_norm",
     "layer_norm_backward",
+    "rms_norm",
+    "rms_norm_backward",
     "softmax_cross_entropy",
 ]

@@ -4,8 +4,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bnlib.numpy import checks
-from bnlib.numpy.batchnorm import Cache, batch_norm, batch_norm_backward, follow
+from bnlib.numpy.batchnorm import batch_norm, batch_norm_backward, follow
+from bnlib.numpy.checks import (
+    WORK,
+    check_array,
+    check_axis,
+    check_eps,
+    check_flag,
+    check_floating,
+    check_like,
+    check_momentum,
+    check_parameter,
+    check_real,
+    check_running,
+)
+from bnlib.numpy.core import Cache, name_of
 
 
 class RenormCache(NamedTuple):
@@ -56,27 +69,28 @@ def batch_renorm(
     array([[1.],
            [3.]])
     """
-    x = np.asarray(x)
-    checks.floating("x", x.dtype)
-    axis = checks.channel_axis(x.shape, checks.integer("axis", axis))
+    x = check_array("x", x)
+    check_floating("x", x.dtype)
+    axis = check_axis(x.shape, axis)
+    training, shape = check_flag("training", training), (x.shape[axis],)
     for name, running in (("running_mean", running_mean), ("running_var", running_var)):
         if running is None:
             raise ValueError(f"{name} is None; batch renormalization needs it in both modes")
-    checks.running_pair(running_mean, running_var, x, axis, training)
+    check_running(running_mean, running_var, x, shape, axis, training)
     for name, bound, least in (("r_max", r_max, 1), ("d_max", d_max, 0)):
-        checks.real(name, bound)
-        if not bound >= least:
+        if not check_real(name, bound) >= least:
             raise ValueError(f"{name} is {bound}; expected {least} or more")
-    checks.weight_of_the_new(momentum)
-    wide = x.astype(checks.WORK[x.dtype.newbyteorder("=")], copy=False)
-    ones = np.ones(x.shape[axis], wide.dtype)
-    gamma = ones if gamma is None else checks.per_channel("gamma", gamma, x, axis)
-    beta = 0 * ones if beta is None else checks.per_channel("beta", beta, x, axis)
+    r_max, d_max, momentum = float(r_max), float(d_max), check_momentum(momentum)
+    eps = check_eps(eps, positive=training)
+    wide = x.astype(WORK[x.dtype.newbyteorder("=")], copy=False)
+    ones = np.ones(shape, wide.dtype)
+    gamma = ones if gamma is None else check_parameter("gamma", gamma, x, shape, axis)
+    beta = 0 * ones if beta is None else check_parameter("beta", beta, x, shape, axis)
     if training:
         y, cache = batch_norm(wide, eps=eps, axis=axis)
         std = np.sqrt(running_var + eps)
-        r = np.clip(cache.std / std, 1 / r_max, r_max)
-        d = np.clip((cache.mean - running_mean) / std, -d_max, d_max)
+        r = np.clip(cache.statistics.std / std, 1 / r_max, r_max)
+        d = np.clip((cache.statistics.mean - running_mean) / std, -d_max, d_max)
         follow(running_mean, running_var, cache, momentum)
     else:
         y, cache = batch_norm(
@@ -102,13 +116,19 @@ def batch_renorm_backward(dy, cache):
     cache       what batch_renorm returned beside y
 
     Returns dx, dgamma, dbeta. Raises TypeError and ValueError when dy or cache does not fit.
+
+    >>> import numpy as np
+    >>> y, cache = batch_renorm(np.array([[1.0], [3.0]]), None, None, np.zeros(1), np.ones(1))
+    >>> dx, dgamma, dbeta = batch_renorm_backward(np.array([[1.0], [0.0]]), cache)
+    >>> dgamma.round(3), dbeta
+    (array([1.]), array([1.]))
     """
     if not isinstance(cache, RenormCache):
-        raise TypeError(f"cache is a {type(cache).__name__}; expected what batch_renorm returned")
+        raise TypeError(f"cache is {name_of(cache)}; expected what batch_renorm returned")
     inner, r, d, gamma, dtype = cache
-    dy = checks.like("dy", dy, inner.form.shape, dtype)
-    dx, sum_x_hat_dy, sum_dy = batch_norm_backward(dy.astype(inner.form.dtype, copy=False), inner)
-    dx *= _line_up(gamma * r, dx, inner.form.axis)
+    dy = check_like("dy", dy, inner.plan.shape, dtype)
+    dx, sum_x_hat_dy, sum_dy = batch_norm_backward(dy.astype(inner.plan.dtype, copy=False), inner)
+    dx *= _line_up(gamma * r, dx, inner.plan.axis)
     dgamma = r * sum_x_hat_dy + d * sum_dy
     return dx.astype(dtype, copy=False), dgamma.astype(gamma.dtype), sum_dy.astype(gamma.dtype)
 

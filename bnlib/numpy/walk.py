@@ -9,6 +9,9 @@ of two to four over `x.mean(axis)`, `x.var(axis)` and `x * a[:, None, None]`:
 - a value per channel is spread once to a row of its own length. Rows of more than 4096 elements
   are the point: NumPy copies shorter ones through its iterator's buffer, at half the speed;
 - sums of blocks are added in float64, which costs nothing (there are few) and keeps every digit.
+
+What shares a mean is a channel of the Walk for batch norm, and Rows for the other norms, whose
+parameters are the Walk's channels all the same. Columns is a batch too small to be walked over.
 """
 
 import functools
@@ -27,6 +30,42 @@ MAX_RUN = 4096  # and no more than these at a time
 
 
 _memory = threading.local()
+
+
+class Columns:
+    """Columns of (m, C) values, so few that to walk over them would cost more than it saves."""
+
+    def __init__(self, m, C, dtype):
+        self.shape, self.m, self.dtype = (m, C), m, dtype
+        self.weights = np.full(m, 1 / max(m, 1), dtype)  # weights.dot(x) are the means
+        self.count = np.array(m, dtype)  # NumPy is twice as fast with it as with Python's number
+
+
+class Rows:
+    """Averages over each row of m values that lie together, beside a Walk over their parameters.
+
+    A block of the walk holds whole rows, so the means of its rows belong to it alone.
+    """
+
+    def __init__(self, m, dtype):
+        self.m, self.dtype = m, dtype
+        self.weights = np.full(m, 1 / max(m, 1), dtype)  # rows.dot(weights) are the means
+
+    def see(self, block):
+        """The walk's block as (rows, m)."""
+        return block.reshape(-1, self.m)
+
+    def spread(self, v):
+        """v, one value per row, in a shape that meets the rows."""
+        return v[:, None]
+
+    def mean(self, rows):
+        """The mean of each row."""
+        return rows.dot(self.weights)
+
+    def mean_product(self, one, two):
+        """The mean of one · two of each row."""
+        return np.vecdot(one, two) * self.weights[0]
 
 
 @functools.lru_cache(maxsize=256)
@@ -93,7 +132,7 @@ class Walk:
         if self.run > 1:
             products = np.vecdot(one.reshape(-1, self.run), two.reshape(-1, self.run))
             return self._over_samples(products)
-        return self.mean(np.multiply(one, two, _scratch(one.shape, self.dtype)))
+        return self.mean(np.multiply(one, two, scratch(one.shape, self.dtype)))
 
     def _over_samples(self, sums):
         samples = sums.reshape(-1, self.C * self.parts)
@@ -101,7 +140,7 @@ class Walk:
         return means if self.parts == 1 else means.reshape(self.C, self.parts).sum(axis=1)
 
 
-def _scratch(shape, dtype):
+def scratch(shape, dtype):
     """Room of this shape that the next call will overwrite; each thread has its own.
 
     A fresh array would be new memory at every call, and the system takes its time to hand it out.

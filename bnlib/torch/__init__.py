@@ -1,7 +1,7 @@
 """The torch backend: drop-in batch normalization on any device, by our own formulas.
 
 batch_norm              torch.nn.functional.batch_norm
-layer_norm, group_norm, instance_norm
+layer_norm, group_norm, instance_norm, rms_norm
                         torch.nn.functional's
 BatchNorm1d/2d/3d       torch.nn's modules
 SyncBatchNorm           torch.nn's, on CPUs too
@@ -16,7 +16,7 @@ from bnlib.torch.batchnorm import batch_norm
 from bnlib.torch.deploy import convert, fuse, recompute_statistics, revert
 from bnlib.torch.distributed import SyncBatchNorm
 from bnlib.torch.modules import BatchNorm1d, BatchNorm2d, BatchNorm3d
-from bnlib.torch.norms import group_norm, instance_norm, layer_norm
+from bnlib.torch.norms import group_norm, instance_norm, layer_norm, rms_norm
 from bnlib.torch.training import evaluate, fit
 from bnlib.training import last_history
 
@@ -36,4 +36,5 @@ __all__ = [
     "layer_norm",
     "recompute_statistics",
     "revert",
+    "rms_norm",
 ]

@@ -71,7 +71,8 @@ class _CannotFollow(Exception):
 def _follow(model, tracer):
     if "forward" in vars(model):  # torch.fx would look at the class's
         raise _CannotFollow(model, "its forward was replaced")
-    before = sys.getprofile()
+    before, collecting = sys.getprofile(), gc.isenabled()
+    gc.disable()  # what it frees may run code, which would be taken for the model's
     sys.setprofile(tracer.look_at)
     try:
         with warnings.catch_warnings():
@@ -81,6 +82,8 @@ def _follow(model, tracer):
         raise tracer.refusal or _CannotFollow(tracer.failed_in or model, error) from error
     finally:
         sys.setprofile(before if callable(before) else None)  # Python 3.11's cProfile is not
+        if collecting:
+            gc.enable()
     if tracer.refusal:
         raise tracer.refusal
     return graph

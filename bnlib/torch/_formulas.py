@@ -17,7 +17,7 @@ Per-channel vectors are (C,) in the dtype of the statistics: float32 for half an
 
 import torch
 
-from bnlib.torch._checks import statistics_dtype
+from bnlib.torch._checks import HALF, statistics_dtype
 from bnlib.torch._passes import (
     batch_axes,
     early_mean,
@@ -69,23 +69,34 @@ def forward_small(x, weight, bias, eps):
     Returns y; pivot, Σ (x − pivot) and Σ (x − mu_B)², which small_statistics takes; and what
     backward_small takes: x − mu_B, 1/√(var_B + ε) and a. Vectors keep the dimensions of x.
     """
-    axes, keep, m = batch_axes(x), x.dim() > 2, values_per_channel(x)
-    one_over_m = 1 / m
-    if m <= FEW:
-        pivot = cast(first_value(x), statistics_dtype(x.dtype))
+    m, dtype = values_per_channel(x), x.dtype
+    # here a call of a function counts, so that (N, C) of one dtype is written out
+    if x.dim() == 2:
+        axes, keep, pivot = 0, False, x.select(0, 0)  # x[0], which takes longer
     else:
+        axes, keep, pivot = batch_axes(x), True, first_value(x)
+    if m > FEW:
         pivot = per_channel(early_mean(x), x)
+    elif dtype in HALF:
+        pivot = cast(pivot, torch.float32)
     c = x - pivot
     sum_c = c.sum(axes, keep)
+    one_over_m = 1 / m
     c.sub_(sum_c, alpha=one_over_m)  # x − mu_B
     squares = c * c
     sum_cc = squares.sum(axes, keep)
     # var_B + ε. A number costs more to add than a tensor, which it is made into first
     invstd = torch.full_like(sum_cc, eps).add_(sum_cc, alpha=one_over_m).rsqrt_()
-    a = invstd if weight is None else invstd * per_channel(vector(weight, c), c)
-    b = None if bias is None else per_channel(vector(bias, c), c)
-    y = scale_shift(c, a, b, out=squares)  # over what is in the cache already
-    return cast(y, x.dtype), pivot, sum_c, sum_cc, c, invstd, a
+    if weight is None:
+        a = invstd
+    elif keep or weight.dim() != 1 or weight.dtype != c.dtype:
+        a = invstd * per_channel(vector(weight, c), c)
+    else:
+        a = invstd * weight
+    if bias is not None and (keep or bias.dim() != 1 or bias.dtype != c.dtype):
+        bias = per_channel(vector(bias, c), c)
+    y = scale_shift(c, a, bias, out=squares)  # over what is in the cache already
+    return y if y.dtype == dtype else y.to(dtype), pivot, sum_c, sum_cc, c, invstd, a
 
 
 def small_statistics(pivot, sum_c, sum_cc, m):
@@ -95,18 +106,19 @@ def small_statistics(pivot, sum_c, sum_cc, m):
 
 def backward_small(dy, c, invstd, a, want_dx=True):
     """dx, dγ and dβ of `forward_small`."""
-    axes, keep = batch_axes(c), c.dim() > 2
+    axes, keep = (0, False) if c.dim() == 2 else (batch_axes(c), True)
+    dtype = c.dtype
     products = c * dy  # in this order the memory format is that of c
-    dbeta = dy.sum(axes, keep, dtype=c.dtype)
-    dgamma = products.sum(axes, keep) * invstd
+    dbeta = dy.sum(axes, keep) if dy.dtype == dtype else dy.sum(axes, keep, dtype=dtype)
+    dgamma = products.sum(axes, keep).mul_(invstd)
     if not want_dx:
         return None, dgamma, dbeta
     sums = scale_shift(c, invstd * dgamma, dbeta, out=products)  # x_hat·dγ + dβ
-    dx = torch.sub(dy, sums, alpha=1 / values_per_channel(dy), out=sums)
-    return cast(dx.mul_(a), dy.dtype), dgamma, dbeta
+    dx = torch.sub(dy, sums, alpha=1 / values_per_channel(dy), out=sums).mul_(a)
+    return dx if dy.dtype == dtype else dx.to(dy.dtype), dgamma, dbeta
 
 
-def evaluate(x, mean, var, weight, bias, eps, passes=plain):
+def forward_in_evaluation(x, mean, var, weight, bias, eps, passes=plain):
     """Algorithm 2, line 11: y = a·(x − E[x]) + β"""
     dtype = statistics_dtype(x.dtype)
     a = slope(torch.rsqrt(cast(var, dtype) + eps), weight)
@@ -114,8 +126,10 @@ def evaluate(x, mean, var, weight, bias, eps, passes=plain):
     return cast(passes.line(x, cast(mean, dtype), a, b), x.dtype)
 
 
-def evaluate_backward(dy, x, weight, mean, var, eps, passes=plain, want_dx=True, want_sums=True):
-    """dx, dγ and dβ of `evaluate`."""
+def backward_in_evaluation(
+    dy, x, weight, mean, var, eps, passes=plain, want_dx=True, want_sums=True
+):
+    """dx, dγ and dβ of `forward_in_evaluation`."""
     dtype = statistics_dtype(x.dtype)
     invstd = torch.rsqrt(cast(var, dtype) + eps)
     dx = dgamma = dbeta = None

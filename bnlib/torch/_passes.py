@@ -24,7 +24,7 @@ import torch
 from bnlib.torch._checks import statistics_dtype
 
 BLOCK = 1 << 18  # elements: 1 MB of float32, about a core's own cache
-STREAMS = 8  # parts of the batch that a compiled sum reads at a time; Inductor unrolls fewer
+NEIGHBOURS = 16  # rows that a compiled sum adds up first
 
 
 def per_channel(v, x):
@@ -63,8 +63,10 @@ def memory_format(x):
 
 def dense(x, like=None):
     """x in the memory format of `like`, or in its own: no copy where it is so already."""
-    form = memory_format(x if like is None else like)
-    return x if x.is_contiguous(memory_format=form) else x.contiguous(memory_format=form)
+    if like is None and x.is_contiguous():  # the commonest case, and no more calls than needed
+        return x
+    layout = memory_format(x if like is None else like)
+    return x if x.is_contiguous(memory_format=layout) else x.clone(memory_format=layout)
 
 
 def early_mean(x):
@@ -78,7 +80,7 @@ def early_mean(x):
     return _sum_for(x)(x, statistics_dtype(x.dtype)) / values_per_channel(x)
 
 
-def _moments(sum_c, sum_cc, m):
+def moments_of_sums(sum_c, sum_cc, m):
     """Mean and biased variance of c. The clamp is for channels where all is rounding error."""
     delta = sum_c / m
     return delta, torch.addcmul(sum_cc, delta, sum_c, value=-1).clamp_min(0) / m
@@ -106,13 +108,12 @@ def _sum_for(x):
 
 def _compiled_column_sum(x, dtype=None):
     """channel_sum for Inductor on a CPU, whose loop walks down each column of (M, C): slow where
-    the rows come from memory. So STREAMS parts of the batch are added up side by side first:
-    each of them is read in order, which processors fetch ahead. Three times, as sums of sums round
-    less."""
+    the rows come from memory. So NEIGHBOURS rows are added up first, which lie in the cache
+    together and which Inductor unrolls. Twice, as sums of sums round less."""
     rows = x if x.dim() == 2 else x.movedim(1, -1).reshape(-1, x.shape[1])
-    for _ in range(3):
-        if rows.shape[0] % STREAMS == 0:
-            rows = rows.view(STREAMS, -1, rows.shape[1]).sum(0, dtype=dtype)
+    for _ in range(2):
+        if rows.shape[0] % NEIGHBOURS == 0:
+            rows = rows.view(-1, NEIGHBOURS, rows.shape[1]).sum(1, dtype=dtype)
     return rows.sum(0, dtype=dtype)
 
 
@@ -122,7 +123,7 @@ def _plain_moments(x):
     pivot = early_mean(x).detach()
     c = x - per_channel(pivot, x)
     if x.is_cpu or torch.compiler.is_compiling():
-        return c, pivot, *_moments(total(c), total(c * c), m)
+        return c, pivot, *moments_of_sums(total(c), total(c * c), m)
     # one kernel on a GPU; on a CPU this would take 20 times as long as the sums
     var, delta = torch.var_mean(c, batch_axes(c), correction=0)
     return c, pivot, delta, var
@@ -183,7 +184,7 @@ def _blocked_moments(x):
         torch.sub(x_block, p, out=c_block)
         sums.append(channel_sum(c_block))
         squares.append(channel_sum(c_block * c_block))
-    return c, pivot, *_moments(_total(sums), _total(squares), m)
+    return c, pivot, *moments_of_sums(_total(sums), _total(squares), m)
 
 
 def _blocked_scale_shift(c, a, b):

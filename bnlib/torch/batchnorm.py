@@ -6,17 +6,18 @@ in _passes.py.
 """
 
 import torch
-from torch.autograd import forward_ad
 from torch.overrides import handle_torch_function, has_torch_function_variadic
 
 from bnlib.torch import _formulas
+from bnlib.torch._autograd import by_hand, follow, unobserved
 from bnlib.torch._checks import check_batch_norm
 from bnlib.torch._formulas import cast
 from bnlib.torch._passes import dense, passes_for, plain, values_per_channel
 
-# Elements; up to here, what counts is how few operations there are. The price is memory: a batch
-# as small as that is kept twice for its backward, as it came and centred.
-SMALL = 1 << 20
+# Elements; up to here, what counts is how few operations there are: a batch of this size stays in
+# a core's own cache from one to the next. The price is memory: it is kept twice for its backward,
+# as it came and centred.
+SMALL = 1 << 18
 
 
 def batch_norm(
@@ -65,7 +66,7 @@ def batch_norm(
     if torch.jit.is_tracing():  # TorchScript keeps torch's own operation instead of our formulas
         return torch.nn.functional.batch_norm(*tensors, training, momentum, eps)
     check_batch_norm(*tensors, training, momentum, eps)
-    return normalize(*tensors, training, momentum, eps)
+    return normalize(*tensors, training, momentum, float(eps))
 
 
 def normalize(input, running_mean, running_var, weight, bias, training, momentum, eps):
@@ -73,16 +74,11 @@ def normalize(input, running_mean, running_var, weight, bias, training, momentum
     arguments = input, running_mean, running_var, weight, bias
     if input.numel() == 0:  # nothing to learn from; the parameters' gradients are zeros
         return _formulas.affine(input, weight, bias)
-    if not _by_hand():
+    if not by_hand():
         return _followed(*arguments, training, momentum, eps)
     if training:
         return _TrainingMode.apply(*arguments, momentum, eps)
     return _EvaluationMode.apply(*arguments, eps)
-
-
-def follow(running, batch, momentum):
-    """running = (1 − momentum)·running + momentum·batch, in place."""
-    running.lerp_(cast(batch, running.dtype), momentum)
 
 
 class _TrainingMode(torch.autograd.Function):
@@ -111,7 +107,7 @@ class _TrainingMode(torch.autograd.Function):
     def backward(ctx, dy):
         x, weight, *kept = ctx.saved_tensors
         want_dx = ctx.needs_input_grad[0]
-        if not _in_place_allowed(dy):
+        if not unobserved(dy):
             # the statistics once more, as functions of x that can be differentiated
             _, pivot, delta, var = plain.moments(x)
             invstd = torch.rsqrt(var + ctx.eps)
@@ -131,16 +127,16 @@ class _EvaluationMode(torch.autograd.Function):
         ctx.save_for_backward(input, weight, mean, var)
         ctx.eps, ctx.kinds = eps, (kind(weight), kind(bias))
         x = dense(input)
-        return _formulas.evaluate(x, mean, var, weight, bias, eps, passes_for(x))
+        return _formulas.forward_in_evaluation(x, mean, var, weight, bias, eps, passes_for(x))
 
     @staticmethod
     def backward(ctx, dy):
         x, weight, mean, var = ctx.saved_tensors
         passes = plain
-        if _in_place_allowed(dy):
+        if unobserved(dy):
             dy, passes = dense(dy, like=x), passes_for(x)
         want_dx, _, _, *want_sums, _ = ctx.needs_input_grad
-        gradients = _formulas.evaluate_backward(
+        gradients = _formulas.backward_in_evaluation(
             dy, x, weight, mean, var, ctx.eps, passes, want_dx, any(want_sums)
         )
         dx, dweight, dbias = as_inputs(*gradients, ctx.kinds)
@@ -164,51 +160,13 @@ def _as_input(gradient, kind):
     return cast(gradient if gradient.shape == shape else gradient.view(shape), dtype)
 
 
-def _by_hand():
-    """Can autograd take our own backward? torch.func and forward mode follow the formulas
-    operation by operation instead, which is right at every depth of nesting, where a Function's
-    own jvp is not (torch 2.13); so does torch.export, whose graphs then hold operations only."""
-    return not (
-        torch._C._are_functorch_transforms_active()
-        or forward_ad._current_level >= 0
-        or torch.compiler.is_exporting()
-    )
-
-
-def _in_place_allowed(dy):
-    """Will nothing differentiate or batch what a backward does now?"""
-    return torch.compiler.is_compiling() or not (
-        torch.is_grad_enabled()  # create_graph=True
-        or forward_ad._current_level >= 0
-        or not torch._C._has_storage(dy)  # a wrapper of vmap's or torch.func's
-    )
-
-
 def _followed(input, running_mean, running_var, weight, bias, training, momentum, eps):
     """normalize, for whoever follows it operation by operation."""
     if not training:
-        return _formulas.evaluate(input, running_mean, running_var, weight, bias, eps)
+        return _formulas.forward_in_evaluation(input, running_mean, running_var, weight, bias, eps)
     y, pivot, delta, var, _ = _formulas.forward(input, weight, bias, eps)
     if running_mean is not None:
         m = values_per_channel(input)
-        update = _Follow.apply if torch._C._are_functorch_transforms_active() else follow
-        update(running_mean, (pivot + delta).detach(), momentum)
-        update(running_var, (var * (m / (m - 1))).detach(), momentum)
+        follow(running_mean, pivot + delta, momentum)
+        follow(running_var, var * (m / (m - 1)), momentum)
     return y
-
-
-class _Follow(torch.autograd.Function):
-    """`follow` under torch.func, which refuses to let a plain operation change a buffer from
-    outside; a Function sees the numbers behind the wrappers."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(running, batch, momentum):
-        # vmap has no rule for lerp_
-        running.mul_(1 - momentum).add_(momentum * cast(batch, running.dtype))
-        return batch.new_zeros(())
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        pass

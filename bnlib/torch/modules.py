@@ -37,8 +37,9 @@ class OwnForward:
         num_features = _as_size("num_features", num_features)
         eps = _as_number("eps", eps)
         momentum = None if momentum is None else _as_number("momentum", momentum)
+        without = {} if bias else {"bias": bias}  # older torch has no such argument: don't pass it
         super().__init__(
-            num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias
+            num_features, eps, momentum, affine, track_running_stats, device, dtype, **without
         )
 
     def forward(self, input):

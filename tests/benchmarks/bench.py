@@ -9,14 +9,12 @@ backward, float32, one thread; below 1 is faster than torch), the cost of a trai
 2015 paper's Figure 1 net, the accuracy at mean 1e4, and which goals hold. Writes the same to
 .out/bench.json and a picture to .out/bench.png.
 
-How it measures: all candidates of a row take turns in one process, in a rotating order, each
-sample after an untimed call; the CPU time of the thread counts; ratios are ratios of medians.
-So another program on the machine disturbs all candidates alike. glibc is told to keep freed
-memory: otherwise large outputs are returned to the system and faulted in again at every call.
+How it measures: interleaving.py says it; the CPU time of the thread counts; ratios are ratios of
+medians. glibc is told to keep freed memory: otherwise large outputs are returned to the system and
+faulted in again at every call. Where torch.compile cannot work, its column says so.
 """
 
 import argparse
-import gc
 import itertools
 import json
 import math
@@ -24,10 +22,12 @@ import os
 import platform
 import statistics
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from interleaving import forward_and_backward, interleave, why_not_compiled
 
 ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / ".out"
@@ -96,25 +96,20 @@ def candidates(shape, axis, *, compiled=True, mean=3.0, std=2.0):
     beta = rng.standard_normal(C).astype(np.float32)
     # For torch, channels last is a memory format; the textbook sees the same batch as (m, C).
     dy_t = torch.from_numpy(dy).movedim(axis, 1)
-    leaves = [torch.from_numpy(a).requires_grad_() for a in (x, gamma, beta)]
-    x_t = leaves[0].movedim(axis, 1).detach().requires_grad_()
-    leaves[0] = x_t
+    leaves = [torch.from_numpy(x).movedim(axis, 1), *map(torch.from_numpy, (gamma, beta))]
+    leaves = [leaf.requires_grad_() for leaf in leaves]
     x_2d, dy_2d = (a if axis == 1 else a.reshape(-1, C) for a in (x, dy))
 
     def torch_step(function):
-        def step():
-            y = function(x_t, None, None, *leaves[1:], True)
-            return torch.autograd.grad(y, leaves, dy_t)
-
-        return step
+        return forward_and_backward(function, leaves, dy_t)
 
     def textbook():
-        _, cache = textbook_forward(x_2d, gamma, beta)
-        return textbook_backward(dy_2d, gamma, cache)
+        y, cache = textbook_forward(x_2d, gamma, beta)
+        return y, *textbook_backward(dy_2d, gamma, cache)
 
     def ours():
-        _, cache = bnlib.numpy.batch_norm(x, gamma, beta, axis=axis)
-        return bnlib.numpy.batch_norm_backward(dy, cache)
+        y, cache = bnlib.numpy.batch_norm(x, gamma, beta, axis=axis)
+        return y, *bnlib.numpy.batch_norm_backward(dy, cache)
 
     functions = {
         NATIVE: torch_step(torch.nn.functional.batch_norm),
@@ -128,41 +123,18 @@ def candidates(shape, axis, *, compiled=True, mean=3.0, std=2.0):
     return functions, x
 
 
-# ---- how it is timed
-
-
-def interleave(functions, seconds, *, at_least=5, sample=3e-3):
-    """Name -> median CPU seconds of a call, all functions taking turns for `seconds` each."""
-    repeats, samples = {}, {name: [] for name in functions}
-    for name, function in functions.items():
-        function()
-        function()
-        start = time.perf_counter()
-        function()
-        repeats[name] = max(1, min(2000, int(sample / max(time.perf_counter() - start, 1e-7))))
-    names = list(functions)
-    gc.collect()
-    gc.disable()
-    try:
-        start, turn = time.perf_counter(), 0
-        while turn < at_least or time.perf_counter() - start < seconds * len(names):
-            first = turn % len(names)
-            for name in names[first:] + names[:first]:
-                function = functions[name]
-                function()
-                begin = time.thread_time()
-                for _ in range(repeats[name]):
-                    function()
-                samples[name].append((time.thread_time() - begin) / repeats[name])
-            turn += 1
-    finally:
-        gc.enable()
-    return {name: statistics.median(times) for name, times in samples.items()}
+# ---- one row, one net, one comparison
 
 
 def measure(shape, axis, seconds, *, compiled=True):
-    """One row of the table: microseconds and ratios of each candidate."""
+    """One row of the table: microseconds and ratios of each candidate.
+
+    Where there is no compiling, "not compiled" says why.
+    """
     functions, x = candidates(shape, axis, compiled=compiled)
+    why = why_not_compiled(functions[COMPILED]) if compiled else None
+    if why:
+        del functions[COMPILED]
     y = np.empty_like(x)
     times = interleave(functions | {"copy": lambda: np.copyto(y, x)}, seconds)
     # Forward reads x and writes y, backward reads x and dy and writes dx: five arrays at least,
@@ -174,6 +146,7 @@ def measure(shape, axis, seconds, *, compiled=True):
         "microseconds": {name: 1e6 * t for name, t in times.items()},
         "ratio": {name: t / times[NATIVE] for name, t in times.items()},
         "over_memory_limit": {name: t / limit for name, t in times.items()},
+        **({"not compiled": why} if why else {}),
     }
 
 
@@ -250,7 +223,7 @@ def accuracy(shape=(4096, 64)):
     )
     (want,) = torch.autograd.grad(y, leaf, torch.from_numpy(dy.astype(np.float64)))
     want = want.numpy()
-    return {name: float(abs(np.asarray(f()[0]) - want).max()) for name, f in functions.items()}
+    return {name: float(abs(np.asarray(f()[1]) - want).max()) for name, f in functions.items()}
 
 
 # ---- the goals, and how they are shown
@@ -280,10 +253,11 @@ def goals(report):
     if images:
         goal("bnlib.torch, NCHW, slowest", max(r[EAGER] for r in images), 1.25)
     goal("bnlib.torch, slowest row", max(r[EAGER] for r in ratio.values()), 2.5)
-    if images and COMPILED in images[0]:
-        goal("compiled, NCHW, slowest", max(r[COMPILED] for r in images), 0.75)
-    if flat and COMPILED in flat[0]:
-        goal("compiled, large 2-D and channels last", max(r[COMPILED] for r in flat), 1.2)
+    images, flat = ([r[COMPILED] for r in rows if COMPILED in r] for rows in (images, flat))
+    if images:
+        goal("compiled, NCHW, slowest", max(images), 0.75)
+    if flat:
+        goal("compiled, large 2-D and channels last", max(flat), 1.2)
     if "accuracy" in report:
         for name in (NUMPY, EAGER):
             value = report["accuracy"][name]
@@ -304,7 +278,8 @@ def name_of(row):
 
 def table(report):
     """The report as text."""
-    names = [name for name in CANDIDATES if name in report["rows"][0]["ratio"]]
+    why = next((row["not compiled"] for row in report["rows"] if "not compiled" in row), None)
+    names = [name for name in CANDIDATES if why or name in report["rows"][0]["ratio"]]
     lines = [
         f"forward and backward, float32, one thread; {report['machine']}",
         f"{'shape':32} {NATIVE:>13}"
@@ -312,10 +287,16 @@ def table(report):
         + f"{NUMPY + ' / memory limit':>28}",
     ]
     for row in report["rows"]:
-        cells = "".join(f"{row['ratio'][name]:>21.2f} ×" for name in names)
+        ratio = row["ratio"]
+        cells = "".join(
+            f"{ratio[name]:>21.2f} ×" if name in ratio else f"{'not possible':>23}"
+            for name in names
+        )
         limit = row["over_memory_limit"][NUMPY]
         native = row["microseconds"][NATIVE]
         lines.append(f"{name_of(row):32} {native:>10.0f} µs{cells}{limit:>26.1f} ×")
+    if why:
+        lines += ["", f"torch.compile is not possible here: {why}"]
     if "training" in report:
         lines += ["", "one training step of Figure 1's net, batch of 60"]
         lines += [f"    {name:16} {t:7.0f} µs" for name, t in report["training"].items()]
@@ -385,7 +366,9 @@ def main(arguments=None, out=OUT):
     for i in options.rows:
         shape, axis = ROWS[i]
         print(f"measuring {shape} …", file=sys.stderr, flush=True)
-        report["rows"].append(measure(shape, axis, options.seconds, compiled=options.compile))
+        row = measure(shape, axis, options.seconds, compiled=options.compile)
+        options.compile = options.compile and "not compiled" not in row  # one try is enough
+        report["rows"].append(row)
     report["training"] = training_steps(options.seconds)
     report["accuracy"] = accuracy()
     report["goals"] = [{"goal": text, "holds": holds} for text, holds in goals(report)]

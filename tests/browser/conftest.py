@@ -84,6 +84,9 @@ def server(served, tmp_path_factory):
     notification.mkdir(parents=True)
     quiet = {"fetchNews": "false", "checkForUpdates": False}  # no news, no question about news
     (notification / "notification.jupyterlab-settings").write_text(json.dumps(quiet))
+    widgets = home / "settings" / "@jupyter-widgets" / "jupyterlab-manager"
+    widgets.mkdir(parents=True)  # as make lab has it: what a widget shows is saved with it
+    (widgets / "plugin.jupyterlab-settings").write_text(json.dumps({"saveState": True}))
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -173,6 +176,23 @@ SHOW_ALL = """async () => {
   await notebook.scrollToItem(0);
 }"""
 
+SAVE = "async () => window.jupyterapp.commands.execute('docmanager:save')"
+
+RUN_CELL = """async () => {
+  const app = window.jupyterapp, notebook = app.shell.currentWidget.content;
+  const cells = notebook.model.sharedModel.cells;
+  notebook.activeCellIndex = cells.findIndex((cell) => cell.source.includes(SOURCE));
+  await app.commands.execute('notebook:run-cell');
+}"""
+
+LIVING = """async () => {
+  const kernel = window.jupyterapp.shell.currentWidget.context.sessionContext.session.kernel;
+  const reply = await kernel.requestCommInfo({ target_name: 'jupyter.widget' });
+  return Object.keys(reply.content.comms).length;
+}"""
+
+THEME = "async () => window.jupyterapp.commands.execute('apputils:change-theme', { theme: NAME })"
+
 SHUT_DOWN = "async () => window.jupyterapp.shell.currentWidget?.context.sessionContext.shutdown()"
 
 # From the key going down to the picture that follows it being on screen, in milliseconds.
@@ -202,8 +222,9 @@ class LabPage:
             self.problems.append(f"a request leaves this machine: {url[:200]}")
 
     def open(self, name):
-        """Open a notebook of the served folder and wait until its kernel is there."""
-        self.page.goto(f"{self.address}/doc/tree/{name}")
+        """Open a notebook of the served folder (or an address); wait until its kernel is there."""
+        address = name if "://" in name else f"{self.address}/doc/tree/{name}"
+        self.page.goto(address)
         ready = "() => window.jupyterapp?.shell?.currentWidget?.context?.isReady"
         self.page.wait_for_function(ready, timeout=60_000)
         self._ask(OPEN)
@@ -218,6 +239,28 @@ class LabPage:
     def run_all(self):
         """Run every cell; returns a list of the cells that raised or were not run."""
         return self._ask(RUN_ALL, seconds=300)
+
+    def run_cell(self, source):
+        """Run the first cell whose source holds this text."""
+        return self._ask(RUN_CELL.replace("SOURCE", json.dumps(source)))
+
+    def living_widgets(self):
+        """How many widgets the kernel keeps."""
+        return self._ask(LIVING)
+
+    def next_day(self, name):
+        """Save, end the kernel, leave the page, and open the notebook again."""
+        self._ask(SAVE)
+        self._ask(SHUT_DOWN)
+        self.page.goto("about:blank")
+        self.open(name)
+        self.show_all()
+        self.page.locator(".bn-explorer").first.wait_for()  # what was saved has been restored
+
+    def theme(self, name):
+        """Change to "JupyterLab Dark" or "JupyterLab Light"."""
+        self._ask(THEME.replace("NAME", json.dumps(name)))
+        self.page.wait_for_timeout(1000)
 
     def show_all(self):
         """Scroll to every cell, so that all of them are in the page, and let pictures load."""
@@ -311,9 +354,15 @@ class LabPage:
 
 
 @pytest.fixture(scope="session")
-def new_page(server, context):
+def page_on(context):
+    """A function that opens a fresh page on the server at an address; who calls it closes it."""
+    return lambda address: LabPage(context.new_page(), address)
+
+
+@pytest.fixture(scope="session")
+def new_page(server, page_on):
     """A function that opens a fresh page on the server; who calls it closes it."""
-    return lambda: LabPage(context.new_page(), server)
+    return lambda: page_on(server)
 
 
 @pytest.fixture

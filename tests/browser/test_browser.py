@@ -13,7 +13,8 @@ Image = pytest.importorskip("PIL.Image")
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
 SCREENSHOTS = ROOT / ".out" / "screenshots"
-OURS = (".bn", ".bn-explorer", ".jp-RenderedHTML", ".jp-RenderedMarkdown")
+OURS = (".bn", ".bn-explorer", ".bn-asked", ".jp-RenderedHTML", ".jp-RenderedMarkdown")
+SILENCE = "Run → Run All Above Selected Cell"
 PRESSES = 10
 SLOWEST = 1000  # milliseconds from key to picture; the aim is 100, and a busy machine is slower
 
@@ -25,6 +26,9 @@ def test_notebook(lab, axe, name, capsys):
     lab.open(name)
     lab.show_all()
     assert lab.broken_pictures() == [], "as stored, before anything was run"
+    assert not lab.page.locator(".bn-asked").count(), "a notebook opened first is not trusted"
+    if name[:2] != "00":
+        assert lab.page.get_by_text("run this cell to open it").count() > 5
     assert lab.run_all() == []
     lab.show_all()
     assert lab.broken_pictures() == []
@@ -54,6 +58,132 @@ def test_notebook(lab, axe, name, capsys):
 
     assert lab.faults(axe, *present(lab, OURS)) == []
     lab.screenshots(SCREENSHOTS / stem)
+    assert lab.problems == []
+
+
+@pytest.fixture(scope="module")
+def chapter(new_page):
+    """Notebook 03, run once, for the tests that look at one thing each."""
+    page = new_page()
+    page.open("03_mini_batch_statistics.ipynb")
+    assert page.run_all() == []
+    page.show_all()
+    yield page
+    page.close()
+
+
+def test_hint_comes_when_it_is_asked(chapter):
+    """By keyboard alone; read out as a button that opens; its formulas typeset."""
+    button = chapter.page.get_by_role("button", name="Hint for 3.5")
+    panel = chapter.page.locator(f"id={button.get_attribute('aria-controls')}")
+    assert button.get_attribute("aria-expanded") == "false"
+    assert panel.text_content() == ""
+    button.focus()
+    chapter.page.keyboard.press("Enter")
+    chapter.page.wait_for_function(
+        "button => button.ariaExpanded === 'true'", arg=button.element_handle()
+    )
+    assert panel.is_visible()
+    assert len(panel.text_content()) > 30
+    panel.locator("mjx-container").first.wait_for()
+    assert "$" not in panel.text_content()
+    chapter.page.keyboard.press("Enter")
+    assert button.get_attribute("aria-expanded") == "false"
+    assert not panel.is_visible()
+
+
+def test_hints_come_one_after_the_other(chapter):
+    chapter.page.get_by_role("button", name="Hint for 3.2").click()
+    chapter.page.get_by_role("button", name="One more hint").first.click()
+    assert chapter.page.get_by_role("button", name="Hint for 3.2").is_visible()
+
+
+def test_quiz_answers_when_an_option_is_chosen(chapter):
+    quiz = chapter.page.locator(".bn-asked").last
+    group = quiz.get_by_role("group").first
+    answer = quiz.get_by_role("status").first
+    assert answer.text_content() == ""
+    said = []
+    for button in group.get_by_role("button").all():
+        button.click()
+        chapter.page.wait_for_function(
+            "([node, before]) => node.textContent && node.textContent !== before",
+            arg=[answer.element_handle(), (said or [""])[-1]],
+        )
+        said.append(answer.text_content())
+        assert button.get_attribute("aria-pressed") == "true"
+    assert sum("✓ Right." in text for text in said) == 1
+    assert sum("✗ No." in text for text in said) == len(said) - 1
+
+
+def test_what_is_asked_is_open_to_all(chapter, axe):
+    for theme in ("JupyterLab Dark", "JupyterLab Light"):
+        chapter.theme(theme)
+        assert chapter.faults(axe, *present(chapter, OURS)) == [], theme
+        assert dull_borders(chapter) == [], theme
+
+
+def test_dull_border_is_seen(broken):
+    assert dull_borders(broken) == [".bn: contrast 1.4"]
+
+
+def dull_borders(lab):
+    """Our cards whose border stands out less than 3 to 1 from the page."""
+    return lab.page.evaluate("""() => {
+      const color = (text) => text.match(/[\\d.]+/g).map(Number);
+      const luminance = (rgb) => rgb.slice(0, 3).map((c) => c / 255)
+        .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
+        .reduce((sum, c, i) => sum + [0.2126, 0.7152, 0.0722][i] * c, 0);
+      const ground = (node) => {
+        const found = color(getComputedStyle(node).backgroundColor);
+        return found.length === 4 && !found[3] ? ground(node.parentElement) : found;
+      };
+      const dull = new Set();
+      for (const name of ['.bn', '.bn-explorer', '.bn-asked'])
+        for (const node of document.querySelectorAll(name))
+          for (const side of ['Left', 'Right']) {
+            const pair = [color(getComputedStyle(node)[`border${side}Color`]),
+              ground(node.parentElement)].map(luminance).sort();
+            const contrast = (pair[1] + 0.05) / (pair[0] + 0.05);
+            if (contrast < 3) dull.add(`${name}: contrast ${contrast.toFixed(1)}`);
+          }
+      return [...dull];
+    }""")
+
+
+def test_cells_run_again_leave_no_widget_behind(chapter):
+    before = chapter.living_widgets()
+    for source in ("nb03.BatchMeans(", 'hint("3.2")', "quiz("):
+        chapter.run_cell(source)
+    assert chapter.living_widgets() == before
+
+
+def test_second_day(lab):
+    """Saved, the kernel ended, opened again: the last picture stands, and it says what to do."""
+    name = "03_mini_batch_statistics.ipynb"
+    lab.open(name)
+    assert lab.run_all() == []
+    lab.show_all()
+    explorer = lab.explorers()[0]
+    lab.press(explorer, lab.controls(explorer)[-1], "ArrowLeft")
+    lab.page.wait_for_timeout(500)
+    sentence = explorer.locator(".bn-state").text_content()
+    lab.next_day(name)
+    assert lab.broken_pictures() == []
+    assert not lab.page.get_by_text("Error displaying widget").count()
+    explorer = lab.explorers()[0]
+    assert explorer.locator(".bn-state").text_content() == sentence
+    control = lab.controls(explorer)[-1]
+    control.focus()
+    lab.page.keyboard.press("ArrowRight")
+    explorer.get_by_text(SILENCE).wait_for(timeout=8000)
+    asked = lab.page.locator(".bn-asked").first
+    asked.get_by_role("button").first.click()
+    asked.get_by_text(SILENCE).wait_for(timeout=8000)
+    assert lab.run_all() == []
+    lab.show_all()
+    explorer = lab.explorers()[0]
+    lab.press(explorer, lab.controls(explorer)[-1], "ArrowLeft")
     assert lab.problems == []
 
 
@@ -87,7 +217,7 @@ BROKEN = [  # what cells show; the last cell raises
     '<img alt="A picture that is far away" src="http://192.0.2.1/x.png">',
     '<script>setTimeout(() => { throw new Error("a page error"); })</script>',
     '<img alt="A broken picture" src="data:image/png;base64,AAAA">',
-    '<div class="bn"><input type=range></div>',
+    '<div class="bn" style="border:1px solid #ddd"><input type=range></div>',
     '<div class="bn-explorer"><input type=range aria-label="dead"><img alt="Still"></div>',
     '<div class="bn-explorer"><input type=range aria-label="far" tabindex=-1></div>',
 ]

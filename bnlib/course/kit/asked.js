@@ -1,7 +1,9 @@
 // Buttons whose texts stay in the kernel until one is pressed. layout(group, g, tools), which draws
 // one group of them, stands in folded.js (hints, solutions) and in quiz.js.
 
+const own = Math.random().toString(36).slice(2); // every widget loads this file for itself
 let serial = 0;
+const fresh = () => `bn-asked-${own}-${++serial}`;
 const PATIENCE = 2500; // milliseconds until we say that no kernel answers
 const SILENCE = "No answer from the kernel: it is busy, or this cell did not run since it started. " +
   "Choose Run → Run All Above Selected Cell, then run this cell.";

@@ -2,32 +2,82 @@
 
 An exercise module, bnlib/course/nbXX/exercises.py, lists its exercises as EXERCISES and its
 questions as QUIZ. What is shown as a solution is the source of the function that the tests run.
+
+How to write an exercise
+------------------------
+1. Choose the kind: `FunctionExercise` (a function, compared with yours on fresh inputs),
+   `ClassExercise` (a class, driven through a scenario), `ValueExercise` (a number or a small
+   array), `PredictionExercise` (a guess, settled later), `TestExercise` (the learner writes the
+   test, and it must tell right layers from wrong ones).
+2. Write `solution` as a plain function, in steps with the course's letters (`mu_B`, `s`, `x_hat`).
+   The kit reads its source: it plants every known slip in it (another axis, $m-1$, ε outside
+   the root, a term lost, a factor twice, two arguments exchanged, a `reshape` without the move
+   before it …), and recognizes an answer that gives the same numbers. It takes the names of steps
+   and arguments for its sentences. So write `axis=0` and `.mean(...)`, no helper that hides them,
+   and nothing but `np` (`torch`) and what the notebook has: the text is pasted by learners.
+3. Write `inputs(rng)`: fresh arguments, γ ≠ 1 with both signs, β ≠ 0, ε from 0.05 up, N ≥ 4. No two
+   sizes of an array are equal, and none is 1: a size then says which axis it is, and a
+   wrong broadcast cannot pass. Draw N, too, where the answer might have a size written into it.
+4. Several results: `returns=("mu_B", "var_B")`. A dict, or a result and a cache: `steps=("c", "s",
+   "x_hat", "y")` names what is compared, in order; the first wrong one is named, and the verdict
+   says what before it is right. Further keys of the learner's dict are welcome.
+5. List `properties` (properties.py) that the numbers must have: they are tried first, and what
+   is broken is shown on the smallest input. A gradient: also `terms`, such as
+   `lambda dy, cache: backward_terms(dy, cache["x_hat"], cache["gamma"] / cache["s"])`
+   (faults.py), so that each term is recognized. `autograd=True`: torch's gradient is compared.
+6. Wrong turns by hand are for what the kit cannot know, or where your sentence teaches more than
+   its own. Try yours first: `print(EXERCISE.check(wrong))`. A hand-written turn goes first.
+7. A class: `scenario(answer, *inputs)` yields (name, value) steps, the name as a sentence
+   begins: `yield "the running mean after one batch", layer.running_mean`. Arrays are copied
+   as they pass. An answer that needs building without being a class: `call`.
+8. `keeps="batch_norm"` keeps a passed answer as the learner's own layer (own_layer.py).
+9. `variants=(with_loops, with_einsum)` are right answers written otherwise; each wrong turn is a
+   mistake that must get its sentence. Both are tested for every exercise by themselves, and so is
+   that the solution, its pasted text, float32, lists, tensors and stacked results pass, and that
+   no stub, junk or slip does (tests/test_course_rooms.py, tests/test_course_exercises.py).
+
+An answer is judged to the precision in which it was computed, and the verdict says so when that is
+not float64's. No verdict prints the expected array, and a ValueExercise's tells no value of it.
 """
 
 import copy
-import dis
 import html
 import inspect
 import re
 import textwrap
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from bnlib.course.kit import properties as kept
+from bnlib.course.kit.answers import (
+    IN_PLACE,
+    advice,
+    asserts,
+    frozen,
+    is_stub,
+    quiet,
+    refuse_arguments,
+    refuse_uncallable,
+)
 from bnlib.course.kit.differences import (
     as_array,
+    axis_words,
     capital,
     describe,
     describe_difference,
-    listed,
+    like,
+    narrowed,
+    precision,
     same,
     too_far,
 )
+from bnlib.course.kit.faults import Evidence, cause, relation, right_so_far
 from bnlib.course.kit.folded import Folded
 from bnlib.course.kit.markup import to_html
+from bnlib.course.kit.slips import detached, slips
 from bnlib.course.kit.verdicts import Verdict, one_line
 
 TRIALS = 4  # fresh inputs per check
@@ -40,7 +90,7 @@ class WrongTurn:
     name     a few words, for tests and readers of the module
     wrong    FunctionExercise: a function that makes the mistake; ValueExercise: the wrong value or
              a function without arguments returning it; PredictionExercise: the wrong guess, or a
-             (low, high) range of guesses
+             (low, high) range of guesses; TestExercise: a wrong layer
     verdict  what a learner who made it reads: one sentence that names the one thing
     """
 
@@ -118,88 +168,111 @@ class Exercise:
 class FunctionExercise(Exercise):
     """The learner writes a function; it is run beside ours on fresh random inputs.
 
-    solution   a named function of the exercise module: its source is what solution() shows
-    inputs     function rng -> tuple of arguments; gamma ≠ 1, beta ≠ 0, N ≥ 4, so that nothing hides
-    returns    names of the returned arrays, when the solution returns a tuple of several
+    solution   a named function of the exercise module: its source is what solution() shows, and
+               what the kit plants slips in
+    inputs     function rng -> tuple of arguments; gamma ≠ 1, beta ≠ 0, N ≥ 4, no two sizes equal
+    returns    names of the returned values, when the solution returns a tuple of several
+    steps      names in `returns`, or keys of a returned dict, in the order in which to compare;
+               all of them where not given
+    properties what a right result keeps (properties.py), tried before numbers are compared
+    terms      function (*inputs) -> [Term …] whose sum the result is (faults.py); of the part
+               `terms_of` where there are several
+    autograd   True: the inputs are tensors, and the gradients are compared, too
+    axes       words for the axes of the first array, such as ("rate", "seed"); known for
+               (example, feature) and (example, channel, row, column)
     statistics_axis  axis or axes over which a wrong result's mean and deviation are compared first
                (0 for (N, D), (0, 2, 3) for (N, C, H, W)); None where they say nothing
-    rtol, atol how close is right
+    rtol, atol how close is right for an answer in float64
+    coarsest   the coarsest format in which an answer may be computed: "bfloat16" or "float32"
     call       function (answer, *inputs) -> result, when an answer is not simply called: e.g. a
                class that is built first. Solution and wrong turns are called the same way.
     also       further tests, each a function (answer, rng) -> None, or a sentence that names the
                fault; run once the results agree
+    keeps      name under which a passed answer is kept as part of the learner's own layer
+    variants   right answers written otherwise (loops, einsum, another order), for the tests
     """
 
     solution: Callable
     inputs: Callable
     returns: Sequence[str] = ()
+    steps: Sequence[str] = ()
+    properties: Sequence[kept.Property] = ()
+    terms: Callable | None = None
+    terms_of: str = ""
+    autograd: bool = False
+    axes: Sequence[str] = ()
     statistics_axis: int | tuple | None = None
     rtol: float = 1e-6
     atol: float = 1e-8
+    coarsest: str = "bfloat16"
     call: Callable | None = None
     also: Sequence[Callable] = ()
+    keeps: str = ""
+    variants: Sequence[Callable] = ()
 
     stub = "Replace `...` by your code and run this cell again."
 
     def _judge(self, answer, rng):
-        fault = _refuse_uncallable(answer, self.solution)
+        fault = refuse_uncallable(answer, self.solution)
         if fault:
             return self.verdict("not yet", fault)
         trials = [self.inputs(rng) for _ in range(TRIALS)]
         expected = [self._run(self.solution, inputs) for inputs in trials]
         results = []
         for inputs in trials:
-            fault = _refuse_arguments(answer, self.solution, inputs) if not self.call else None
+            fault = self._refuse_arguments(answer, inputs)
             if fault:
                 return self.verdict("not yet", fault)
             given = copy.deepcopy(inputs)
             try:
-                results.append(self._run(answer, given, copied=True))
+                results.append(self._run(answer, given, copied=True, prints=not results))
             except (Exception, SystemExit) as error:
-                if isinstance(error, NotImplementedError) or "ellipsis" in str(error):
+                if is_stub(answer) or "ellipsis" in str(error):
                     return self.not_attempted()  # a stub that says so, or one half filled in
-                return self.verdict(
-                    "not yet", f"Your function stopped with `{one_line(error)}`. {_where(error)}"
-                )
+                return self.verdict("not yet", self._stopped(error, inputs))
             if not same(given, inputs, 0, 0):
-                return self.verdict(
-                    "not yet",
-                    "Your function changes its input in place: whoever called it still needs those "
-                    "numbers. Work on new arrays (`x = x - mean`, not `x -= mean`).",
-                )
+                return self.verdict("not yet", IN_PLACE)
         if all(result is None or result is Ellipsis for result in results):
-            if _says_nothing(answer):
+            if is_stub(answer):
                 return self.not_attempted()
             return self.verdict(
                 "not yet", "Your function returns nothing (None): is a `return` missing at its end?"
             )
-        right = [self._agrees(result, wish) for result, wish in zip(results, expected, strict=True)]
-        if all(right):
-            for test in self.also:
-                with _quiet():
-                    fault = test(answer, rng)
-                if fault:
-                    return self.verdict("not yet", fault)
-            return self.verdict("right", self.praise)
-        for turn in self.wrong_turns:
-            if all(self._repeats(turn, *trial) for trial in zip(trials, results, strict=True)):
-                return self.verdict("not yet", turn.verdict)
-        first = right.index(False)
-        return self.verdict("not yet", self._difference(results[first], expected[first]))
+        evidence = self._evidence(answer, trials, results, expected)
+        with quiet():
+            fault = self._fault(evidence, rng)
+        if fault:
+            return self.verdict("not yet", fault)
+        return self.verdict("right", self._praised(evidence))
 
-    def _run(self, function, inputs, copied=False):
+    # ── how an answer is run and taken apart ──
+
+    def _run(self, function, inputs, copied=False, prints=False):
         inputs = inputs if copied else copy.deepcopy(inputs)
-        with _quiet():
+        with quiet(prints):
             return self.call(function, *inputs) if self.call else function(*inputs)
 
-    def _agrees(self, result, expected):
-        return same(result, expected, self.rtol, self.atol)
+    def _argument_names(self):
+        if self.call:
+            return kept.parameters_of(self.call, skip=1)
+        return kept.parameters_of(self.solution)
 
-    def _repeats(self, turn, inputs, result):
-        return self._agrees(result, self._run(turn.wrong, inputs))
+    def _refuse_arguments(self, answer, inputs):
+        return None if self.call else refuse_arguments(answer, self.solution, inputs)
 
-    def _difference(self, result, expected):
-        """The first thing that is wrong, in words."""
+    def _evidence(self, answer, trials, results, expected):
+        return Evidence(
+            answer, self.solution, self._run, self._parts, self._argument_names(), trials, results,
+            expected, self.terms, self.terms_of,
+        )  # fmt: skip
+
+    def _parts(self, result, expected):
+        """[(name, value)] in the order in which they are compared; a sentence when the result
+        is not built like the expected one."""
+        if isinstance(result, Exception):
+            return f"stopped with {one_line(result)}"
+        result = like(result, expected)
+        found = []
         if isinstance(expected, tuple):
             names = self.returns or [f"result {i + 1}" for i in range(len(expected))]
             wish = f"a tuple of {len(expected)}: ({', '.join(names)})"
@@ -207,19 +280,377 @@ class FunctionExercise(Exercise):
                 return f"Your function returns {describe(result)}; it should return {wish}."
             if len(result) != len(expected):
                 return f"Your function returns {len(result)} values; it should return {wish}."
-            good = []
-            for name, got, want in zip(names, result, expected, strict=True):
-                if not same(got, want, self.rtol, self.atol):
-                    before = f"{listed(good)} right. " if good else ""
-                    return before + self._one_difference(f"`{name}`", got, want)
-                good.append(f"`{name}`")
-        return self._one_difference("your result", result, expected)
+        else:
+            names, result, expected = ("",), (result,), (expected,)
+        for name, got, want in zip(names, result, expected, strict=True):
+            if not isinstance(want, dict):
+                found.append((name, got))
+                continue
+            keys = self.steps or tuple(want)
+            what = f"`{name}`" if name else "Your result"
+            if not isinstance(got, dict):
+                return f"{what} is {describe(got)}; a dict with {_quoted(keys)} is expected."
+            missing = [key for key in want if key in keys and key not in got]
+            if missing:
+                return f"{what} has no {_quoted(missing[:1])}; its keys are {_quoted(got)}."
+            found += [(key, got[key]) for key in want]
+        if self.steps:
+            found = dict(found)
+            return [(name, found[name]) for name in self.steps]
+        return found
 
-    def _one_difference(self, name, result, expected):
-        has_eps = "eps" in inspect.signature(self.solution).parameters
-        return describe_difference(
-            name, result, expected, axis=self.statistics_axis, has_eps=has_eps, rtol=self.rtol
+    # ── what is wrong with it ──
+
+    def _fault(self, evidence, rng):
+        """The sentence on a wrong answer; None when it is right."""
+        precisions = self._precisions(evidence)
+        if None not in precisions:
+            fine = not {*precisions} - {"", "float32"}
+            return (
+                (self._broken_property(evidence) if fine else None)
+                or self._changes(evidence)
+                or (self._gradient_fault(evidence) if self.autograd else None)
+                or next((says for test in self.also if (says := test(evidence.answer, rng))), None)
+            )
+        for turn in self.wrong_turns:
+            if self._repeats(turn, evidence):
+                return turn.verdict
+        broken = self._broken_property(evidence)
+        found = cause(evidence) or self._size_written_in(evidence, precisions)
+        if found or broken:
+            return " ".join(part for part in (broken, found) if part)
+        first = precisions.index(None)
+        return self._difference(evidence, first)
+
+    def _precisions(self, evidence):
+        """For each trial "", "float32", … as `precision` says; None where the result is wrong."""
+        found = []
+        for inputs, result, wish in zip(
+            evidence.trials, evidence.results, evidence.expected, strict=True
+        ):
+            mine, right = self._parts(result, wish), self._parts(wish, wish)
+            if isinstance(mine, str):
+                found.append(None)
+                continue
+            if all(
+                same(g, w, self.rtol, self.atol) for (_, g), (_, w) in zip(mine, right, strict=True)
+            ):
+                found.append("")
+                continue
+            try:
+                coarse = self._parts(self._run(self.solution, narrowed(inputs)), wish)
+            except Exception:  # a solution that takes float64 alone
+                coarse = right
+            how = [
+                precision(got, want, _gap(rough, want), self.rtol, self.atol)
+                for (_, got), (_, want), (_, rough) in zip(mine, right, coarse, strict=True)
+            ]
+            order = ["", "float32", "float16", "bfloat16"]
+            if None in how or (self.coarsest == "float32" and {*how} - {"", "float32"}):
+                found.append(None)
+            else:
+                found.append(max(how, key=order.index))
+        if any(found) and None not in found and self._rather_a_slip(evidence):
+            return [None] * len(found)
+        return found
+
+    def _rather_a_slip(self, evidence):
+        """Is some slip much nearer than the solution, so that it is no matter of precision?"""
+        return any(evidence.agrees(slip.function) for slip in slips(self.solution))
+
+    def _praised(self, evidence):
+        how = max(self._precisions(evidence), key=["", "float32", "float16", "bfloat16"].index)
+        digits = {"float32": "seven", "float16": "three", "bfloat16": "two"}
+        judged = (
+            f"(Judged to the {digits[how]} digits of {how}, in which it was computed.)"
+            if how
+            else ""
         )
+        return f"{self.praise} {judged}".strip()
+
+    def _repeats(self, turn, evidence):
+        return all(
+            self._agrees(result, evidence.of(turn.wrong, inputs))
+            for inputs, result in zip(evidence.trials, evidence.results, strict=True)
+        )
+
+    def _agrees(self, result, other):
+        if isinstance(other, Exception):
+            return False
+        return same(result, other, max(self.rtol, 1e-5), max(self.atol, 1e-6))
+
+    def _broken_property(self, evidence):
+        names = evidence.names
+
+        def runs(function):
+            def run(of=None, **inputs):
+                inputs = tuple(inputs[name] for name in names if name in inputs)
+                result = self._run(function, inputs)
+                if of is not None or isinstance(result, tuple | dict):
+                    parts = self._parts(result, self._run(self.solution, inputs))
+                    if isinstance(parts, str):
+                        return None
+                    result = dict(parts)[of] if of is not None else parts[0][1]
+                array = as_array(result)
+                return None if array is None else array.astype(float)
+
+            return run
+
+        inputs = dict(zip(names, evidence.trials[0], strict=False))
+        words = axis_words(evidence.trials[0], self.axes)
+        found = kept.first_broken(
+            self.properties, runs(evidence.answer), runs(self.solution), inputs, words
+        )
+        if found is None:
+            return None
+        _, says, small = found
+        shown = kept.written(small)
+        return f"With {shown}, {says}" if shown else capital(says)
+
+    def _changes(self, evidence):
+        """Does a second call give the same?"""
+        again = evidence.of(evidence.answer, evidence.trials[0])
+        if not same(again, evidence.results[0], 1e-6, 1e-9):
+            return (
+                "Called a second time with the same input, your function answers differently: "
+                "something of the first call is left over."
+            )
+        return None
+
+    def _size_written_in(self, evidence, precisions):
+        """Right for some shapes, and wrong for others?"""
+        shapes = [[getattr(v, "shape", None) for v in inputs] for inputs in evidence.trials]
+        right = [shape for shape, how in zip(shapes, precisions, strict=True) if how is not None]
+        wrong = [shape for shape, how in zip(shapes, precisions, strict=True) if how is None]
+        if not right or any(shape in right for shape in wrong):
+            return None
+        one, other = (next(s for s in shape if s) for shape in (right[0], wrong[0]))
+        return (
+            f"Your function is right for an input of shape {tuple(one)}, and wrong for "
+            f"{tuple(other)}: is a size written into it as a number?"
+        )
+
+    def _gradient_fault(self, evidence):
+        """The numbers are right; does autograd see the whole way from input to result?"""
+        inputs, weights = evidence.trials[0], np.random.default_rng(1)
+        weights = [weights.normal(size=np.shape(as_array(v))) for _, v in self._parts(
+            evidence.expected[0], evidence.expected[0])]  # fmt: skip
+        wish = self._gradients(self.solution, inputs, weights)
+        try:
+            got = self._gradients(evidence.answer, inputs, weights)
+        except Exception as error:
+            return (
+                f"The numbers are right, but autograd cannot follow (`{one_line(error)}`). Stay in "
+                "torch from input to result: no `.numpy()`, no NumPy function, no `.item()`."
+            )
+        if got is None:
+            return (
+                "The numbers are right, but the result has no gradient: it left the graph (through "
+                "`.detach()`, `no_grad`, or NumPy)."
+            )
+        if same(tuple(got), tuple(wish), 1e-4, 1e-6):
+            return None
+        for name, function in detached(self.solution):
+            if same(
+                tuple(got), tuple(self._gradients(function, inputs, weights) or ()), 1e-4, 1e-6
+            ):
+                return (
+                    f"The numbers are right, the gradient is not: `{name}` is cut off from the "
+                    "graph, and autograd takes it for a constant. It depends on the input."
+                )
+        return (
+            "The numbers are right, the gradient is not: part of the way from input to result is "
+            "cut off from the graph (`.detach()`, `no_grad`, NumPy). Autograd takes it for a "
+            "constant."
+        )
+
+    def _gradients(self, function, inputs, weights):
+        """The gradients of a random sum of the results; None where there is no graph."""
+        inputs = tuple(
+            v.clone().requires_grad_() if hasattr(v, "detach") and v.is_floating_point() else v
+            for v in inputs
+        )
+        with quiet():
+            result = self.call(function, *inputs) if self.call else function(*inputs)
+            values = [v for _, v in self._parts(result, result)]
+            loss = sum(
+                (v * v.new_tensor(w)).sum() for v, w in zip(values, weights, strict=True)
+            )  # fmt: skip
+            if not loss.requires_grad:
+                return None
+            loss.backward()
+        found = [v for v in inputs if hasattr(v, "detach") and v.is_floating_point()]
+        return [0 * v.detach() if v.grad is None else v.grad for v in found]
+
+    def _stopped(self, error, inputs):
+        """The sentence on an answer that raised."""
+        after = f" {error.__notes__[0]}" if getattr(error, "__notes__", None) else ""
+        advised = advice(error, axis_words(inputs, self.axes))
+        return f"{self._called} stopped{after} with `{one_line(error)}`. {advised}"
+
+    _called = "Your function"
+
+    def _difference(self, evidence, trial):
+        """The first thing that is wrong, in words."""
+        result, expected = evidence.results[trial], evidence.expected[trial]
+        parts = self._parts(result, expected)
+        if isinstance(parts, str):
+            return parts
+        right = self._parts(expected, expected)
+        said = self._first_difference(parts, right, evidence.trials[trial])
+        return said or "Your result is close, but not close enough."
+
+    def _first_difference(self, parts, right, inputs):
+        good, words = [], axis_words(inputs, self.axes)
+        for (name, got), (_, want) in zip(parts, right, strict=True):
+            if not same(got, want, max(self.rtol, 1e-5), max(self.atol, 1e-6)):
+                what = "your result" if not name else f"`{name}`" if name.isidentifier() else name
+                said = describe_difference(
+                    what, got, want, axis=self.statistics_axis, words=words, rtol=self.rtol,
+                    has_eps="eps" in self._argument_names(),
+                )  # fmt: skip
+                return right_so_far(good) + said
+            good.append(f"`{name}`")
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassExercise(FunctionExercise):
+    """The learner writes a class; solution and answer go through the same scenario, step by step.
+
+    solution   a class of the exercise module
+    scenario   generator function (answer, *inputs) that yields (name, value): what to compare, in
+               the order in which things happen. The first step that differs is named, so the name
+               reads as the start of a sentence: "the output in inference mode". Values are copied
+               as they pass (a running mean may go on changing), a tuple's one by one.
+    """
+
+    scenario: Callable
+
+    stub = "Replace `...` by your code and run this cell again."
+    _called = "Your class"
+
+    def _run(self, function, inputs, copied=False, prints=False):
+        inputs = inputs if copied else copy.deepcopy(inputs)
+        steps, last = {}, "at the first step"
+        with quiet(prints):
+            try:
+                for name, value in self.scenario(function, *inputs):
+                    many = value if isinstance(value, tuple) else (value,)
+                    for i, one in enumerate(many):
+                        part = f" ({i + 1} of {len(many)})" if len(many) > 1 else ""
+                        steps[name + part] = frozen(one)
+                    last = f"after {name}"
+            except Exception as error:
+                error.__notes__, error.done = [last], steps
+                raise
+        return steps
+
+    def _stopped(self, error, inputs):
+        """A step before that was wrong comes first."""
+        done, wish = getattr(error, "done", {}), self._run(self.solution, inputs)
+        said = self._first_difference(list(done.items()), list(wish.items())[: len(done)], inputs)
+        return said or super()._stopped(error, inputs)
+
+    def _argument_names(self):
+        return kept.parameters_of(self.scenario, skip=1)
+
+    def _refuse_arguments(self, answer, inputs):
+        return None
+
+    def _judge(self, answer, rng):
+        if not isinstance(answer, type):
+            what = "an instance" if type(answer).__name__ == self.solution.__name__ else (
+                describe(answer))  # fmt: skip
+            return self.verdict(
+                "not yet",
+                f"The check wants your class itself, and got {what}: pass "
+                f"`{self.solution.__name__}`, without parentheses.",
+            )
+        if is_stub(answer):
+            return self.not_attempted()
+        return super()._judge(answer, rng)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestExercise(Exercise):
+    """The learner writes a test: test(layer) -> True for a layer that is right, False for a wrong
+    one. It is run on right and on wrong ones, and what slips through is named, not shown.
+
+    solution   a named function, our test: its source is shown
+    right      {what a right one is: the layer}; a test that refuses it raises a false alarm
+    wrong      the wrong ones, as WrongTurn: `wrong` is the layer, `verdict` what a learner reads
+               whose test lets it pass, such as "One that divides by $m-1$ slips through."
+    """
+
+    __test__ = False  # not a test of ours
+
+    solution: Callable
+    right: dict
+    wrong: Sequence[WrongTurn]
+    keeps: str = ""
+
+    stub = "Replace `...` by your test and run this cell again."
+
+    def _judge(self, answer, rng):
+        fault = refuse_uncallable(answer, self.solution) or refuse_arguments(
+            answer, self.solution, (None,)
+        )
+        if fault:
+            return self.verdict("not yet", fault)
+        if is_stub(answer):
+            return self.not_attempted()
+        for what, layer in self.right.items():
+            said, error = self._says(answer, layer)
+            if error is not None and "ellipsis" in str(error):
+                return self.not_attempted()
+            if said == "stopped":
+                return self.verdict(
+                    "not yet",
+                    f"Your test stopped with `{one_line(error)}` on a right layer ({what}). "
+                    f"{advice(error)}",
+                )
+            if said == "odd":
+                return self.verdict(
+                    "not yet",
+                    f"Your test returns {describe(error)}; it should return True or False.",
+                )
+            if said is False:
+                return self.verdict(
+                    "not yet",
+                    f"False alarm: your test refuses a layer that is right ({what}). "
+                    "Does it compare rounded numbers for equality, or forget ε?",
+                )
+        slipped = [turn for turn in self.wrong if self._says(answer, turn.wrong)[0] is True]
+        if slipped:
+            caught = len(self.wrong) - len(slipped)
+            return self.verdict(
+                "not yet",
+                f"{slipped[0].verdict} (Your test catches {caught} of {len(self.wrong)}.)",
+            )
+        return self.verdict("right", self.praise)
+
+    def _says(self, test, layer):
+        """True, False, "odd" or "stopped" (with the error); a test may assert, too. A test that is
+        right only by luck is asked several times: its worst answer counts."""
+        found = []
+        for _ in range(TRIALS):
+            try:
+                with quiet():
+                    said = test(layer)
+            except AssertionError:
+                said = False
+            except (Exception, SystemExit) as error:
+                # on a wrong layer that cannot be run, too: whoever looks on sees that it is wrong
+                return "stopped", error
+            if said is None and asserts(test):
+                said = True
+            truth = as_array(said)
+            if truth is None or truth.shape != () or truth.dtype.kind != "b":
+                return "odd", said
+            found.append(bool(truth))
+        right = layer in self.right.values()
+        return (all(found) if right else any(found)), None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -241,19 +672,53 @@ class ValueExercise(Exercise):
     def _judge(self, answer, rng):
         expected = self.solution()
         if callable(answer) and not hasattr(answer, "shape"):
-            return self.verdict("not yet", "You passed a function; this check wants its value.")
-        if same(answer, expected, self.rtol, self.atol):
+            answer, fault = self._value_of(answer)
+            if fault:
+                return fault
+        answer = like(answer, expected)
+        if self._agrees(answer, expected):
             return self.verdict("right", self.praise)
         for turn in self.wrong_turns:
             wrong = turn.wrong() if callable(turn.wrong) else turn.wrong
             if same(answer, wrong, self.rtol, self.atol):
                 return self.verdict("not yet", turn.verdict)
         got, want = as_array(answer), as_array(expected)
-        if got is not None and got.shape == want.shape == () and np.isfinite(got):
-            return self.verdict("not yet", too_far(float(got), float(want), self.unit))
+        if got is not None and got.shape == want.shape and np.isfinite(got).all():
+            said = relation("your answer", got.astype(float), want.astype(float))
+            if said is None and got.shape == ():
+                said = too_far(float(got), float(want), self.unit)
+            if said:
+                return self.verdict("not yet", said)
         return self.verdict(
-            "not yet", describe_difference("your answer", answer, expected, rtol=self.rtol)
+            "not yet",
+            describe_difference("your answer", answer, expected, rtol=self.rtol, tell=False),
         )
+
+    def _agrees(self, answer, expected):
+        """Right, to float32's precision where no more was asked for."""
+        return same(answer, expected, max(self.rtol, 1e-6) if self.rtol else 0.0, self.atol)
+
+    def _value_of(self, function):
+        """(value, None) of a function that wants no arguments, as the shown solution is one; or
+        (None, verdict)."""
+        try:
+            with quiet():
+                value = function()
+        except (Exception, SystemExit) as error:
+            if is_stub(function) or "ellipsis" in str(error):
+                return None, self.not_attempted()
+            return None, self.verdict(
+                "not yet",
+                "You passed a function; this check wants its value. Called without arguments, it "
+                f"stopped with `{one_line(error)}`.",
+            )
+        if value is None or value is Ellipsis:
+            if is_stub(function):
+                return None, self.not_attempted()
+            return None, self.verdict(
+                "not yet", "Your function returns nothing (None): is a `return` missing at its end?"
+            )
+        return value, None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -385,61 +850,13 @@ class PredictionExercise(Exercise):
 GUESSES = {}  # exercise id -> the guess noted in this session
 
 
-def _refuse_uncallable(answer, solution):
-    if callable(answer):
-        return None
-    return (
-        f"The check wants your function itself, and got {describe(answer)}: pass "
-        f"`{solution.__name__}`, without parentheses."
-    )
+def _quoted(names):
+    return ", ".join(f"`{name}`" for name in names)
 
 
-def _says_nothing(answer):
-    """Is this function an untouched stub: nothing but `...`, `pass`, a docstring, or holes?"""
-    code = getattr(answer, "__code__", None)
-    if code is None or Ellipsis in code.co_consts:
-        return True
-    idle = {"RESUME", "NOP", "LOAD_CONST", "RETURN_VALUE", "RETURN_CONST"}
-    return all(step.opname in idle for step in dis.get_instructions(code))
-
-
-def _refuse_arguments(answer, solution, inputs):
-    try:
-        inspect.signature(answer).bind(*inputs)
-    except TypeError:
-        names = list(inspect.signature(solution).parameters)[: len(inputs)]
-        return (
-            f"Your function cannot take these arguments: it is called with {len(inputs)}, "
-            f"`({', '.join(names)})`."
-        )
-    except ValueError:  # built-in functions may have no signature
-        return None
-    return None
-
-
-def _quiet():
-    """The learner's warnings are not the lesson: a verdict says what matters."""
-    stack = warnings.catch_warnings(action="ignore")
-    errors = np.errstate(all="ignore")
-
-    class Both:
-        def __enter__(self):
-            stack.__enter__()
-            errors.__enter__()
-
-        def __exit__(self, *about):
-            errors.__exit__(*about)
-            stack.__exit__(*about)
-
-    return Both()
-
-
-def _where(error):
-    """A hint at what the exception usually means here."""
-    if isinstance(error, NameError):
-        return "Is a name misspelt, or defined in a cell that was not run?"
-    if isinstance(error, ValueError) and "broadcast" in str(error):
-        return "Which of the two has lost an axis? `keepdims=True` keeps it."
-    if isinstance(error, RecursionError):
-        return "It calls itself without an end."
-    return "Call it by hand in a new cell, on a small array, to look inside."
+def _gap(rough, want):
+    rough, want = as_array(rough), as_array(want)
+    if rough is None or want is None or rough.shape != want.shape or not want.size:
+        return 0.0
+    gap = np.abs(rough.astype(float) - want)
+    return float(gap.max()) if np.isfinite(gap).all() else 0.0

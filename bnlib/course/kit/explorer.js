@@ -7,7 +7,9 @@ function element(tag, attributes = {}, ...children) {
   return node;
 }
 
+const own = Math.random().toString(36).slice(2); // every explorer loads this file for itself
 let serial = 0;
+const fresh = () => `bn-explorer-${own}-${++serial}`;
 
 function control(spec, model, changed) {
   const get = () => model.get("_raw")[spec.name];
@@ -16,7 +18,7 @@ function control(spec, model, changed) {
     model.save_changes();
     changed();
   };
-  const id = `bn-explorer-${++serial}`;
+  const id = fresh();
 
   if (spec.kind === "choice") {
     const radios = spec.texts.map((text, i) => {
@@ -61,7 +63,7 @@ function control(spec, model, changed) {
 
 function render({ model, el }) {
   const spec = model.get("_spec");
-  const title = element("p", { class: "bn-title", id: `bn-explorer-${++serial}` }, spec.title);
+  const title = element("p", { class: "bn-title", id: fresh() }, spec.title);
   const sentence = element("p", { class: "bn-state", role: "status", "aria-live": "polite" });
   const note = element("p", { class: "bn-note", role: "status", hidden: "" },
     "No answer from the kernel: it is busy, or this cell did not run since it started. " +

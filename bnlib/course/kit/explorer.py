@@ -76,6 +76,13 @@ class Slider:
             return round(value)
         return round(value, 10)
 
+    def all_values(self):
+        """Every value that it can stand at, in order."""
+        if self.values:
+            return self.values
+        steps = round((self.high - self.low) / self.step)
+        return tuple(self.decode(self.low + i * self.step) for i in range(steps + 1))
+
     def spec(self):
         unit = f" {self.unit}" if self.unit else ""
         if self.values:
@@ -112,6 +119,9 @@ class Choice:
     def decode(self, raw):
         return self.options[min(max(int(raw), 0), len(self.options) - 1)]
 
+    def all_values(self):
+        return self.options
+
     def spec(self):
         return {"kind": "choice", "texts": [str(option) for option in self.options]}
 
@@ -129,6 +139,9 @@ class Switch:
 
     def decode(self, raw):
         return bool(raw)
+
+    def all_values(self):
+        return False, True
 
     def spec(self):
         return {"kind": "switch"}

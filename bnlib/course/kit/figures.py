@@ -24,7 +24,10 @@ def described(thing, text):
     """
     from matplotlib.axes import Axes
 
-    (thing if isinstance(thing, Axes) else figure_of(thing)).bn_alt = " ".join(text.split())
+    text = " ".join(text.split())
+    if text[:3].isalpha():  # a word, not a symbol
+        text = text[0].upper() + text[1:]
+    (thing if isinstance(thing, Axes) else figure_of(thing)).bn_alt = text
     return thing
 
 
@@ -33,9 +36,7 @@ def description(figure):
     fig = figure_of(figure)
     texts = [text for ax in fig.axes if (text := getattr(ax, "bn_alt", ""))]
     text = getattr(fig, "bn_alt", "") or " ".join(texts)
-    title = fig.get_suptitle() or (
-        fig.axes[0].get_title(loc="left") if len(texts) == len(fig.axes) == 1 else ""
-    )
+    title = fig.get_suptitle() or (fig.axes[0].get_title(loc="left") if len(texts) == 1 else "")
     return f"“{spoken(title)}”. {text}" if title and text else text
 
 
@@ -139,7 +140,7 @@ def small_png(pixels):
     flat = Image.new("RGB", image.size, "white")
     flat.paste(image, mask=image.getchannel("A"))
     exact = np.asarray(flat, np.int16)
-    for colors, worst in ((64, 16), (256, 24)):
+    for colors, worst in ((32, 16), (64, 20), (256, 24)):
         few = flat.quantize(colors, Image.Quantize.MEDIANCUT, kmeans=2, dither=Image.Dither.NONE)
         error = np.abs(exact - np.asarray(few.convert("RGB"), np.int16))
         if error.mean() < 0.3 and np.quantile(error, 0.999) <= worst:  # of 255

@@ -2,7 +2,7 @@
 
 function layout(group, g, { root, ask, write }) {
   const nodes = group.labels.map((label, i) => {
-    const id = `bn-asked-${++serial}`;
+    const id = fresh();
     const panel = make("div", "margin:.3em 0", "", { id });
     const button = make("button", BUTTON, "", { "aria-expanded": "false", "aria-controls": id });
     const set = (open) => {

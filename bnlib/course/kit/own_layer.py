@@ -23,6 +23,7 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 
 from bnlib.course.kit import asking
+from bnlib.course.kit.exercises import PredictionExercise
 from bnlib.course.kit.markup import Rich, to_html, to_plain
 
 CONSTANTS = (int, float, complex, str, bytes, bool, type(None))
@@ -243,7 +244,7 @@ def _exercise(name):
 
 def _fault(name, answer):
     """ "" when the answer passes its exercise, else what the verdict says."""
-    verdict = _exercise(name).judge(answer)
+    verdict = _exercise(name).check(answer)
     return "" if verdict.passed else to_plain(verdict.text)
 
 
@@ -278,7 +279,8 @@ def progress():
     """One line a notebook: which of its exercises are solved. Never required."""
     lines, done = [], solved()
     for number in asking.notebooks():
-        exercises = [e for e in asking.exercises_of(number).values() if e.can_be_solved]
+        known = asking.exercises_of(number).values()
+        exercises = [e for e in known if not isinstance(e, PredictionExercise)]
         if exercises:
             right = [e.id for e in exercises if e.id in done]
             names = f": {', '.join(right)}" if right else ""

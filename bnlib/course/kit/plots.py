@@ -3,7 +3,9 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from bnlib.course.kit.style import COLORS, HATCHES, LINESTYLES, MARKERS
+from bnlib.course.kit.figures import described
+from bnlib.course.kit.style import COLORS, HATCHES, LINESTYLES, look
+from bnlib.course.kit.words import listing, number, span, spoken
 
 _COLORS = list(COLORS.values())
 
@@ -56,16 +58,27 @@ def plot_histograms(*arrays, labels, xlabel, bins=40, range=None, ax=None, title
             hatch=HATCHES[i % len(HATCHES)],
             label=label,
         )
+    told = []
+    for values, label in zip(arrays, labels, strict=True):
+        low, middle, high = np.percentile(values, (5, 50, 95))
+        told.append(
+            f"{spoken(label)}: {len(values):,} values, nine in ten of them {span([low, high])}, "
+            f"the median {number(middle)}."
+        )
+    described(ax, f"Histograms of {spoken(xlabel)}. {' '.join(told)}")
     return _finish(ax, xlabel, "density", title, legend=len(arrays) > 1)
 
 
-def plot_curves(x, curves, *, xlabel, ylabel, band=(0, 100), marks=None, ax=None, title=None):
+def plot_curves(
+    x, curves, *, xlabel, ylabel, band=(0, 100), marks=None, looks=None, ax=None, title=None
+):
     """Curves over x, told apart by colour, dashes and markers.
 
     x       (T,) array
     curves  dict label -> (T,) array, or (seeds, T): then the median with a band
     band    percentiles between which the band lies; (0, 100) covers all seeds
     marks   dict label -> height: horizontal dotted reference lines
+    looks   dict label -> color, linestyle and marker, where kit.style.look is not to choose them
     xlabel, ylabel  symbol and unit
 
     Returns the Axes. Raises ValueError when a curve is not as long as x.
@@ -79,20 +92,13 @@ def plot_curves(x, curves, *, xlabel, ylabel, band=(0, 100), marks=None, ax=None
                 f"curve {label!r} has shape {y.shape}; x of length {len(x)} needs "
                 f"({len(x)},) or (seeds, {len(x)})"
             )
-        color = _COLORS[i % len(_COLORS)]
+        style = (looks or {}).get(label) or look(label, i)
         if y.ndim == 2:
             low, high = np.percentile(y, band, axis=0)
-            ax.fill_between(x, low, high, color=color, alpha=0.2, linewidth=0)
+            ax.fill_between(x, low, high, color=style["color"], alpha=0.2, linewidth=0)
             y = np.median(y, axis=0)
-        ax.plot(
-            x,
-            y,
-            color=color,
-            linestyle=LINESTYLES[i % len(LINESTYLES)],
-            marker=MARKERS[i % len(MARKERS)],
-            markevery=max(1, len(x) // 10) if len(x) > 15 else 1,
-            label=label,
-        )
+        often = max(1, len(x) // 10) if len(x) > 15 else 1
+        ax.plot(x, y, **style, markevery=often, label=label)
     for label, height in (marks or {}).items():
         ax.axhline(height, color="#444444", linestyle=":", linewidth=1.8)
         ax.annotate(
@@ -104,7 +110,44 @@ def plot_curves(x, curves, *, xlabel, ylabel, band=(0, 100), marks=None, ax=None
             ha="right",
             fontsize=12,
         )
+    told = [f"{spoken(label)}: {course_of(x, y)}" for label, y in curves.items()]
+    told += [
+        f"A dotted line at {number(y)}: {spoken(label)}." for label, y in (marks or {}).items()
+    ]
+    described(ax, f"{spoken(ylabel)} against {spoken(xlabel)}. {' '.join(told)}")
     return _finish(ax, xlabel, ylabel, title, legend=len(curves) > 1)
+
+
+def course_of(x, y, digits=2):
+    """A curve in words: its height at five places along x, of several runs the median."""
+    x, y = np.asarray(x), np.asarray(y, float)
+    runs = f", median of {len(y)} runs" if y.ndim == 2 else ""
+    y = np.median(y, axis=0) if y.ndim == 2 else y
+    places = np.unique(np.linspace(0, len(x) - 1, 5).round().astype(int))
+    heights = [f"{number(y[i], digits, least=1e-5)} at {number(x[i], 4)}" for i in places]
+    return f"{listing(heights)}{runs}."
+
+
+def plot_twins(steps, curves, *, title=None, ax=None):
+    """Two curves that should be one: the first broad and pale, the second thin on top of it.
+
+    steps   (T,) training steps
+    curves  dict of two: label -> (T,) training loss
+    """
+    ax = figure()[1] if ax is None else ax
+    (first, pale), (second, thin) = curves.items()
+    ax.plot(steps, pale, color=COLORS["orange"], linestyle="-", linewidth=9, alpha=0.5, label=first)
+    ax.plot(steps, thin, color=COLORS["black"], linestyle="-", linewidth=1.8, label=second)
+    ax.set(xlabel="training step", ylabel="training loss (nats)", ylim=(0, None))
+    ax.set_title(title or "Training loss, one on top of the other")
+    ax.legend()
+    apart = max(abs(a - b) for a, b in zip(pale, thin, strict=True))
+    near = "less than 0.001" if apart < 0.001 else number(apart)  # rounding is every machine's own
+    return described(
+        ax,
+        f"Training loss: {first} as a broad pale line, {second} as a thin dark one on top of it. "
+        f"{first}: {course_of(steps, pale)} The two are {near} apart at most.",
+    )
 
 
 def plot_heatmap(
@@ -141,6 +184,16 @@ def plot_heatmap(
             ax.text(c, r, text, ha="center", va="center", color=_ink(image, values[r, c]))
     bar = ax.figure.colorbar(image, ax=ax, label=zlabel)
     bar.outline.set_visible(False)
+    least, most = (
+        np.unravel_index(find(values), values.shape) for find in (np.nanargmin, np.nanargmax)
+    )
+    described(
+        ax,
+        f"A table of {spoken(zlabel)}: {len(rows)} rows, {spoken(ylabel)} {rows[0]} to {rows[-1]}, "
+        f"and {len(cols)} columns, {spoken(xlabel)} {cols[0]} to {cols[-1]}. The largest value, "
+        f"{number(values[most])}, stands in row {rows[most[0]]}, column {cols[most[1]]}; the "
+        f"smallest, {number(values[least])}, in row {rows[least[0]]}, column {cols[least[1]]}.",
+    )
     return _finish(ax, xlabel, ylabel, title, legend=False)
 
 
@@ -183,7 +236,8 @@ def plot_digits(images, labels=None, *, cols=None, vmin=None, vmax=None, ax=None
     ax.set_axis_off()
     if title:
         ax.set_title(title)
-    return ax
+    below = "" if labels is None else f" Below them stands: {listing(labels)}."
+    return described(ax, f"{count} pictures in {rows} rows, dark ink on white.{below}")
 
 
 def plot_accuracy_map(
@@ -212,11 +266,12 @@ def plot_accuracy_map(
             color="white" if value < 0.55 else "black",
             weight="bold" if value >= good else "normal",
         )
+    other = None if other is None else np.asarray(other)
     _frame(ax, accuracy >= good, color=COLORS[color], linestyle="-", linewidth=4)
     if other is not None:
         _frame(
             ax,
-            np.asarray(other) >= good,
+            other >= good,
             color=COLORS["vermillion"],
             linestyle=(0, (2, 1)),
             linewidth=4,
@@ -229,7 +284,25 @@ def plot_accuracy_map(
     ax.tick_params(length=0)
     if title:
         ax.set_title(title)
-    return ax
+    text = (
+        f"Map of test accuracy over the learning rate, {span(rates)}, and the standard deviation "
+        f"of the first weights, {span(stds)}. A frame holds the cells of {good:g} and more: "
+        f"{_region(accuracy >= good, rates, stds)}."
+    )
+    if other is not None:
+        text += f" A dashed frame holds the other net's: {_region(other >= good, rates, stds)}."
+    return described(ax, text)
+
+
+def _region(inside, rates, stds):
+    """Which cells of a map a frame holds, in words."""
+    rows, columns = np.nonzero(inside)
+    if not len(rows):
+        return f"none of {inside.size}"
+    return (
+        f"{len(rows)} of {inside.size}, from {span(np.asarray(stds)[rows])} in the weights and "
+        f"{span(np.asarray(rates)[columns])} in the rate"
+    )
 
 
 def _axes(ax):

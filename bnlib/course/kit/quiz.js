@@ -2,12 +2,12 @@
 
 function layout(group, g, { root, ask, write }) {
   const text = make("p", "margin:.9em 0 .2em", `<strong>${g + 1}.</strong> ${group.text}`,
-    { id: `bn-asked-${++serial}` });
+    { id: fresh() });
   const answer = make("div", "margin:.2em 0 0 2.4em;min-height:1.5em", "", { role: "status" });
   const options = make("div", "", "", { role: "group", "aria-labelledby": text.id });
   const buttons = [];
   group.labels.forEach((label, i) => {
-    const id = `bn-asked-${++serial}`;
+    const id = fresh();
     const letter = String.fromCharCode(97 + i);
     const button = make("button", BUTTON + ";min-width:2.4em", `${letter})`,
       { id: `${id}-b`, "aria-pressed": "false", "aria-labelledby": `${id}-b ${id}` });

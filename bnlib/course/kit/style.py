@@ -27,7 +27,13 @@ CARD = "#767676"  # the line around every picture: 3 to 1 and more against white
 NETS = {
     "without BN": {"color": COLORS["vermillion"], "linestyle": "-", "marker": "o"},
     "with BN": {"color": COLORS["blue"], "linestyle": (0, (5, 1.5)), "marker": "s"},
-    "BN after": {"color": COLORS["green"], "linestyle": (0, (1, 1.2)), "marker": "^"},
+}
+_AFTER = {"color": COLORS["green"], "linestyle": (0, (1, 1.2)), "marker": "^"}
+_KNOWN = {  # the names that a net goes by in a legend
+    **NETS,
+    "no BN": NETS["without BN"],
+    "before": NETS["with BN"],
+    "after": _AFTER,  # BN after the activation
 }
 
 RC = {
@@ -71,6 +77,16 @@ RC = {
     "axes.formatter.useoffset": False,
     "svg.hashsalt": "bnlib",
 }
+
+
+def look(label, i=0):
+    """How a curve is drawn: a net by its name, others by their place i in the legend.
+
+    Returns a dict of color, linestyle and marker.
+    """
+    place = i % len(MARKERS)
+    color, line, marker = list(COLORS.values())[place], LINESTYLES[place], MARKERS[place]
+    return _KNOWN.get(label, {"color": color, "linestyle": line, "marker": marker})
 
 
 def use_course_style():

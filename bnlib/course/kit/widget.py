@@ -25,6 +25,11 @@ class Widget(anywidget.AnyWidget):
             widgets = []
         _LIVING[cell] = execution, [*widgets, self]
 
+    def close(self):
+        """Leave the page and the kernel, and the layout too, which is a widget of its own."""
+        self.layout.close()
+        super().close()
+
     def _repr_mimebundle_(self, **options):
         bundle = super()._repr_mimebundle_(**options)
         if bundle is None:

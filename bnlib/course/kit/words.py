@@ -21,17 +21,21 @@ def spoken(label):
     return " ".join(label.split())
 
 
-def number(value, digits=2):
+def number(value, digits=2, least=0):
     """A number as a text says it: so many digits that count, a real minus, no exponent.
 
-    >>> number(0.12345), number(-1234.5), number(3e-6), number(2.0)
-    ('0.12', '−1,200', '0.000003', '2')
+    least  what is nearer to 0, but not 0, is "nearly 0": rounding alone, which differs by machine
+
+    >>> number(0.12345), number(-1234.5), number(3e-6), number(2.0), number(1e-9, least=1e-5)
+    ('0.12', '−1,200', '0.000003', '2', 'nearly 0')
     """
     value = float(value)
     if not np.isfinite(value):
         return "NaN" if np.isnan(value) else "infinity" if value > 0 else "minus infinity"
     if value == 0:
         return "0"
+    if abs(value) < least:
+        return "nearly 0"
     places = digits - 1 - int(np.floor(np.log10(abs(value))))
     text = f"{round(value, places) + 0.0:,.{max(places, 0)}f}"
     text = text.rstrip("0").rstrip(".") if "." in text else text

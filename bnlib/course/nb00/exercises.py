@@ -10,6 +10,10 @@ def feature_means(x):
     return x.mean(axis=0)
 
 
+def _table(rng):
+    return (rng.normal(rng.uniform(-5, 5, size=3), 2.0, size=(rng.integers(5, 12), 3)),)
+
+
 EXERCISES = [
     PredictionExercise(
         id="0.1",
@@ -26,7 +30,7 @@ EXERCISES = [
         id="0.2",
         title="One mean per feature",
         solution=feature_means,
-        inputs=lambda rng: (rng.normal(rng.uniform(-5, 5, size=3), 2.0, size=(7, 3)),),
+        inputs=_table,
         hint=(
             "`x` has one row per example and one column per feature. You want one number for each "
             "column.",

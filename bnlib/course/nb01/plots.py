@@ -2,10 +2,20 @@
 
 import numpy as np
 
+from bnlib.course.kit import plots
+from bnlib.course.kit.figures import described
 from bnlib.course.kit.plots import figure, title_over_all
-from bnlib.course.kit.style import COLORS, LINESTYLES, MARKERS
+from bnlib.course.kit.style import COLORS, NETS, look
+from bnlib.course.kit.words import number, span, spoken
 
-_COLORS = list(COLORS.values())
+_NET = NETS["without BN"]  # the only net of this notebook
+_MIXED = {"color": COLORS["black"], "linestyle": (0, (6, 1.5, 1, 1.5)), "marker": "D"}
+
+
+def plot_curves(x, curves, **texts):
+    """Like kit.plots.plot_curves: the first curve is this notebook's net, a second a mixed one."""
+    looks = dict(zip(curves, (_NET, _MIXED), strict=False))
+    return plots.plot_curves(x, curves, looks=looks, **texts)
 
 
 def plot_layer_drift(steps, inputs, *, title=None):
@@ -19,7 +29,7 @@ def plot_layer_drift(steps, inputs, *, title=None):
     Returns an array of Axes, one per layer.
     """
     fig, axes = figure(1, len(inputs), size=(3.0 * len(inputs) + 0.6, 3.9), sharey=True)
-    axes = np.atleast_1d(axes)
+    axes, told = np.atleast_1d(axes), []
     for layer, (ax, x) in enumerate(zip(axes, inputs, strict=True), 1):
         low, middle, high = np.percentile(x, (15, 50, 85), axis=(1, 2))
         units = ax.plot(
@@ -33,13 +43,25 @@ def plot_layer_drift(steps, inputs, *, title=None):
         )
         units[0].set_label("median of one unit")
         ax.fill_between(
-            steps, low, high, color=COLORS["sky"], alpha=0.35, label="15th to 85th percentile"
+            steps, low, high, color=_NET["color"], alpha=0.25, label="15th to 85th percentile"
         )
-        ax.plot(steps, middle, color=COLORS["blue"], linestyle="-", label="median of all")
+        ax.plot(steps, middle, color=_NET["color"], linestyle="-", label="median of all")
+        deep = middle.argmin()
+        told.append(
+            f"Layer {layer}: the band is {span([low[0], high[0]])} at first and "
+            f"{span([low[-1], high[-1]])} at the end; the median of all is lowest at step "
+            f"{steps[deep]:,}, {number(middle[deep])}."
+        )
         ax.set(xlabel="training step", title=f"hidden layer {layer}")
     axes[0].set_ylabel("x, input of the sigmoids")
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     title_over_all(fig, title)
+    described(
+        fig,
+        f"{len(axes)} panels, one per hidden layer: input x of its sigmoids against the training "
+        f"step, {span(steps, 4)}. A band from the 15th to the 85th percentile over all units and "
+        f"digits, and thin lines for the medians of single units. {' '.join(told)}",
+    )
     return axes
 
 
@@ -56,9 +78,7 @@ def plot_by_layer(curves, *, ylabel, layers=None, ax=None, title=None):
         ax.semilogy(
             range(count),
             values,
-            color=_COLORS[i],
-            linestyle=LINESTYLES[i],
-            marker=MARKERS[i],
+            **look(label, i),
             label=label,
         )
     ax.set_xticks(range(count), layers)
@@ -66,4 +86,9 @@ def plot_by_layer(curves, *, ylabel, layers=None, ax=None, title=None):
     if title:
         ax.set_title(title)
     ax.legend()
-    return ax
+    told = (
+        f"{spoken(label)}: {number(values[0])} at {layers[0]}, {number(values[-1])} at "
+        f"{layers[-1]}, the least of all {number(np.min(values))}."
+        for label, values in curves.items()
+    )
+    return described(ax, f"{spoken(ylabel)} by layer, a logarithmic axis. {' '.join(told)}")

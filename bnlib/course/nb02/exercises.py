@@ -30,10 +30,6 @@ def _apply(mu, sigma, *arrays):
     return tuple((x - mu) / sigma for x in arrays)
 
 
-def _safe(sigma):
-    return np.where(sigma == 0, 1, sigma)
-
-
 def _own_statistics(x_train, x_test):
     return standardize(x_train, x_train)[0], standardize(x_test, x_test)[0]
 
@@ -62,22 +58,6 @@ def _eps(x_train, x_test, eps=1e-5):
 
 def _eps_outside(x_train, x_test, eps=1e-8):
     return _apply(x_train.mean(axis=0), x_train.std(axis=0) + eps, x_train, x_test)
-
-
-def _unbiased(x_train, x_test):
-    return _apply(x_train.mean(axis=0), _safe(x_train.std(axis=0, ddof=1)), x_train, x_test)
-
-
-def _by_variance(x_train, x_test):
-    return _apply(x_train.mean(axis=0), _safe(x_train.var(axis=0)), x_train, x_test)
-
-
-def _not_centred(x_train, x_test):
-    return _apply(0, _safe(x_train.std(axis=0)), x_train, x_test)
-
-
-def _one_for_all(x_train, x_test):
-    return _apply(x_train.mean(), x_train.std(), x_train, x_test)
 
 
 def _rows(x_train, x_test):
@@ -237,27 +217,6 @@ EXERCISES = [
                 "becomes huge in the test set; divide it by 1.",
             ),
             WrongTurn(
-                "N − 1",
-                _unbiased,
-                "Your deviation divides by $N-1$ (`ddof=1`); here it divides by $N$.",
-            ),
-            WrongTurn(
-                "divided by the variance",
-                _by_variance,
-                "You divide by the variance. Divide by its square root, $\\sigma$.",
-            ),
-            WrongTurn(
-                "not centred",
-                _not_centred,
-                "The scale is right, but the mean was not subtracted.",
-            ),
-            WrongTurn(
-                "one mean for all features",
-                _one_for_all,
-                "You use one mean and one deviation for the whole table. Each column has its own: "
-                "`axis=0`.",
-            ),
-            WrongTurn(
                 "row by row",
                 _rows,
                 "You standardize each row by itself, across features of different units. Go down "
@@ -361,11 +320,6 @@ EXERCISES = [
                 "not summed",
                 lambda w, b, mu, sigma: (w / sigma, b - mu * (w / sigma)),
                 "`w_raw` is right. `b_raw` is one number: sum over the features, as `@` does.",
-            ),
-            WrongTurn(
-                "divided by the variance",
-                lambda w, b, mu, sigma: (w / sigma**2, b - mu @ (w / sigma**2)),
-                "You divide by $\\sigma^2$; $z$ was divided by $\\sigma$ only once.",
             ),
         ],
     ),

@@ -2,8 +2,10 @@
 
 import numpy as np
 
+from bnlib.course.kit.figures import described
 from bnlib.course.kit.plots import figure, plot_curves
 from bnlib.course.kit.style import COLORS, HATCHES, LINESTYLES, MARKERS
+from bnlib.course.kit.words import listing, number, span, spoken
 
 _COLORS = list(COLORS.values())
 _ANGLE = np.linspace(0, 2 * np.pi, 181)
@@ -32,7 +34,7 @@ def plot_descents(cases, *, axes=None):
     """
     if axes is None:
         _, axes = figure(1, len(cases), size=(8.6, 4.0))
-    axes = np.atleast_1d(axes)
+    axes, told = np.atleast_1d(axes), []
     for ax, (label, (H, path)) in zip(axes, cases.items(), strict=True):
         path = np.asarray(path, float)
         start = 0.5 * path[0] @ H @ path[0]
@@ -60,7 +62,19 @@ def plot_descents(cases, *, axes=None):
         ax.set(xlim=(-reach, reach), ylim=(-reach, reach), title=label)
         ax.set_xlabel("$w_1$ minus its best value")
         ax.grid(False)
+        stretch = np.linalg.cond(H) ** 0.5
+        left = np.linalg.norm(path, axis=1) / np.linalg.norm(path[0])
+        told.append(
+            f"{spoken(label)}: contours {number(stretch)} times as long as wide; the first step "
+            f"leaves {number(100 * left[1])} % of the distance, all {len(path) - 1} leave "
+            f"{number(100 * left[-1], least=0.01)} %."
+        )
     axes[0].set_ylabel("$w_2$ minus its best value")
+    described(
+        axes,
+        f"{len(axes)} descents over the contours of a loss in two weights, a dot for each step "
+        f"and a star at the best weights. {' '.join(told)}",
+    )
     return axes
 
 
@@ -99,7 +113,13 @@ def plot_steps_law(kappa, steps, kappa_z, steps_z, *, law, ax=None):
     ax.set_ylabel("steps to 1 % of the distance")
     ax.set_title(r"The number of steps grows with $\kappa$")
     ax.legend(loc="upper left")
-    return ax
+    return described(
+        ax,
+        f"Steps to converge against the condition number κ, both axes logarithmic, with the line "
+        f"{law:.1f} κ. As they are: κ from {span(kappa)}, {span(steps)} steps, "
+        f"{span(np.divide(steps, kappa))} per unit of κ. Standardized: κ from {span(kappa_z)}, "
+        f"{span(steps_z)} steps.",
+    )
 
 
 def plot_rate_sweep(rates, scores, *, ylabel, ax=None, title=None):
@@ -114,7 +134,17 @@ def plot_rate_sweep(rates, scores, *, ylabel, ax=None, title=None):
     ax.set_xticks(rates, [f"{rate:g}" for rate in rates])
     ax.minorticks_off()
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
-    return ax
+    middles = {label: np.median(runs, axis=0) for label, runs in scores.items()}
+    best = (
+        f"{label}: best at {number(rates[m.argmax()])}, {number(m.max())}; {number(m[0])} at the "
+        f"lowest rate, {number(m[-1])} at the highest."
+        for label, m in middles.items()
+    )
+    return described(
+        ax,
+        f"{spoken(ylabel)} against the learning rate, {span(rates)}, a logarithmic axis; medians "
+        f"and a band that holds all seeds. {' '.join(best)}",
+    )
 
 
 def plot_spectra(spectra, *, ax=None, largest=300):
@@ -141,7 +171,14 @@ def plot_spectra(spectra, *, ax=None, largest=300):
     ax.set(xlabel="rank of the eigenvalue", ylabel=r"eigenvalue $\lambda$ of $H$")
     ax.set_title("Raw digits have one huge eigenvalue")
     ax.legend(loc="lower left")
-    return ax
+    ranks = [rank for rank in (1, 2, 10, 100) if rank <= largest]
+    told = (
+        f"{label}: {listing(f'{number(values[rank - 1])} at rank {rank}' for rank in ranks)}."
+        for label, values in spectra.items()
+    )
+    return described(
+        ax, f"Eigenvalues of H against their rank, both axes logarithmic. {' '.join(told)}"
+    )
 
 
 def plot_test_statistics(accuracies, *, ax=None):
@@ -162,4 +199,5 @@ def plot_test_statistics(accuracies, *, ax=None):
     ax.grid(axis="y", visible=False)
     first, worst = (f"{100 * share:.0f} %" for share in (shares[0], shares.min()))
     ax.set_title(f"Statistics of the moment: {first} down to {worst}")
-    return ax
+    bars = (f"{spoken(label)} {100 * share:.0f} %" for label, share in accuracies.items())
+    return described(ax, f"Bars of test accuracy by whose statistics were used: {listing(bars)}.")

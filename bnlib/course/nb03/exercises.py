@@ -8,9 +8,16 @@ from bnlib.course.kit.exercises import (
     ValueExercise,
     WrongTurn,
 )
+from bnlib.course.kit.layer import normalize
+from bnlib.course.kit.properties import (
+    normalized,
+    order_changes_nothing,
+    scale_changes_nothing,
+    shift_changes_nothing,
+)
 from bnlib.course.kit.quiz import Question
 
-# ── 3.2 ─────────────────────────────────────────────────────────────────────────────────────────
+# ── 3.3 ─────────────────────────────────────────────────────────────────────────────────────────
 
 
 def image_statistics(x):
@@ -23,22 +30,18 @@ def image_statistics(x):
 def _images(rng):
     scale = rng.uniform(0.5, 3.0, size=(1, 4, 1, 1))
     centre = rng.uniform(-4.0, 4.0, size=(1, 4, 1, 1))
-    of_image = rng.normal(size=(6, 1, 1, 1))  # images differ as wholes, as photographs do
-    return ((rng.normal(size=(6, 4, 3, 5)) + of_image) * scale + centre,)
+    N = rng.integers(6, 11)
+    of_image = rng.normal(size=(N, 1, 1, 1))  # images differ as wholes, as photographs do
+    return ((rng.normal(size=(N, 4, 3, 5)) + of_image) * scale + centre,)
 
 
-# ── 3.3 ─────────────────────────────────────────────────────────────────────────────────────────
-
-
-def normalize(x, eps):
-    mu_B = x.mean(axis=0)
-    var_B = ((x - mu_B) ** 2).mean(axis=0)
-    return (x - mu_B) / np.sqrt(var_B + eps)
+# ── 3.2 ─────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _rows_and_eps(rng):
-    scale = rng.uniform(0.3, 3.0, size=5)
-    return rng.normal(size=(8, 5)) * scale + rng.uniform(-3, 3, size=5), rng.uniform(0.05, 0.2)
+    scale = rng.permutation([0.1, *rng.uniform(0.3, 3.0, size=4)])  # one variance below eps
+    x = rng.normal(size=(rng.integers(7, 12), 5)) * scale + rng.uniform(-3, 3, size=5)
+    return x, rng.uniform(0.05, 0.2)
 
 
 # ── 3.4 ─────────────────────────────────────────────────────────────────────────────────────────
@@ -76,12 +79,6 @@ def _combine_pooled(m_1, mu_1, var_1, m_2, mu_2, var_2):
     return mu, (m_1 * var_1 + m_2 * var_2) / (m_1 + m_2 - 2)
 
 
-def _combine_unbiased(m_1, mu_1, var_1, m_2, mu_2, var_2):
-    m = m_1 + m_2
-    mu, var = combine(m_1, mu_1, var_1, m_2, mu_2, var_2)
-    return mu, var * m / (m - 1)
-
-
 # ── 3.5 ─────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -89,6 +86,13 @@ def lone_pixel():
     # Brightness c in one of m digits: mean c/m, variance (c/m)(c − c/m) = c²(m − 1)/m².
     # x̂ = (c − c/m) / (c √(m − 1) / m) = √(m − 1); c has cancelled.
     return np.sqrt(60 - 1)
+
+
+# ── 3.6 ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def cause_of_the_spread():
+    return 2
 
 
 EXERCISES = [
@@ -121,7 +125,7 @@ EXERCISES = [
         "percent.",
     ),
     FunctionExercise(
-        id="3.2",
+        id="3.3",
         title="The statistics of images",
         solution=image_statistics,
         inputs=_images,
@@ -159,78 +163,26 @@ EXERCISES = [
                 "misses that one image is brighter than another. Measure every distance from the "
                 "one `mu_B`.",
             ),
-            WrongTurn(
-                "divided by m − 1",
-                lambda x: (x.mean(axis=(0, 2, 3)), x.var(axis=(0, 2, 3), ddof=1)),
-                "`mu_B` is right. Your `var_B` divides by $m-1$; Algorithm 1 divides by $m$.",
-            ),
-            WrongTurn(
-                "the standard deviation",
-                lambda x: (x.mean(axis=(0, 2, 3)), x.std(axis=(0, 2, 3))),
-                "`mu_B` is right. The second value is the standard deviation; the variance is its "
-                "square.",
-            ),
-            WrongTurn(
-                "everything at once",
-                lambda x: (x.mean(), x.var()),
-                "You average over everything, the channels too. Each channel has a mean of its "
-                "own: the result has shape $(C,)$.",
-            ),
         ],
     ),
     FunctionExercise(
-        id="3.3",
+        id="3.2",
         title="Normalize a batch",
+        keeps="normalize",
         solution=normalize,
         inputs=_rows_and_eps,
         statistics_axis=0,
+        properties=(
+            normalized(),
+            shift_changes_nothing(),
+            scale_changes_nothing(),
+            order_changes_nothing(),
+        ),
         hint=(
             "Three lines: the mean of each column, the variance of each column, the quotient.",
             "`np.sqrt(var_B + eps)`: first add, then take the root.",
         ),
         praise="Line three of Algorithm 1.",
-        wrong_turns=[
-            WrongTurn(
-                "eps outside the root",
-                lambda x, eps: (x - x.mean(axis=0)) / (x.std(axis=0) + eps),
-                "Your `eps` stands outside the root: it is added to the variance, and the root is "
-                "taken of the sum.",
-            ),
-            WrongTurn(
-                "no eps",
-                lambda x, eps: (x - x.mean(axis=0)) / x.std(axis=0),
-                "You do not use `eps`. A column that never varies would be divided by zero.",
-            ),
-            WrongTurn(
-                "variance instead of its root",
-                lambda x, eps: (x - x.mean(axis=0)) / (x.var(axis=0) + eps),
-                "You divide by the variance; divide by its square root.",
-            ),
-            WrongTurn(
-                "m − 1",
-                lambda x, eps: (x - x.mean(axis=0)) / np.sqrt(x.var(axis=0, ddof=1) + eps),
-                "Your variance divides by $m-1$. To normalize the batch itself, divide by $m$.",
-            ),
-            WrongTurn(
-                "rows instead of columns",
-                lambda x, eps: (
-                    (x - x.mean(axis=1, keepdims=True))
-                    / np.sqrt(x.var(axis=1, keepdims=True) + eps)
-                ),
-                "You normalize each example over its features: that is *layer* normalization. Here "
-                "each feature is normalized over the examples, `axis=0`.",
-            ),
-            WrongTurn(
-                "one mean for everything",
-                lambda x, eps: (x - x.mean()) / np.sqrt(x.var() + eps),
-                "You use one mean and one variance for all features. Each column has its own.",
-            ),
-            WrongTurn(
-                "not centred",
-                lambda x, eps: x / np.sqrt(x.var(axis=0) + eps),
-                "The scale is right, but the mean was not subtracted.",
-            ),
-        ],
     ),
     FunctionExercise(
         id="3.4",
@@ -268,11 +220,6 @@ EXERCISES = [
                 "`mu` is right. Your `var` is the pooled variance of statistics, which divides by "
                 "$m-2$ and assumes equal means. Divide by $m$, and add what lies between the "
                 "means.",
-            ),
-            WrongTurn(
-                "unbiased",
-                _combine_unbiased,
-                "`mu` is right. Your `var` divides by $m-1$: all variances here divide by $m$.",
             ),
         ],
     ),
@@ -312,6 +259,40 @@ EXERCISES = [
             ),
         ],
     ),
+    ValueExercise(
+        id="3.6",
+        title="Find the fault",
+        solution=cause_of_the_spread,
+        rtol=0,
+        hint=(
+            "`labels[rows_drawn[0]]` shows which digits are in the first of their batches.",
+            "The law says: $m$ *independent* values. What do sixty fours have in common?",
+        ),
+        praise="Sixty values that resemble each other tell less than sixty strangers.",
+        note="Their file was sorted by label, and a batch is sixty neighbours in it: nearly always "
+        "sixty times the same digit. Such values share what that digit shares, and the mean of "
+        "the batch keeps it.",
+        wrong_turns=[
+            WrongTurn(
+                "overlap",
+                1.0,
+                "Batches may overlap: each single batch can still be a fair sample. What is inside "
+                "*one* of theirs?",
+            ),
+            WrongTurn(
+                "float32",
+                3.0,
+                "Rounding is far too small for that: these values are near 1, and nothing large is "
+                "subtracted.",
+            ),
+            WrongTurn(
+                "m − 1",
+                4.0,
+                "That would change a variance by one part in sixty. Their spread is off by a "
+                "factor of three.",
+            ),
+        ],
+    ),
 ]
 
 QUIZ = [
@@ -337,7 +318,7 @@ QUIZ = [
     Question(
         "In the paper and in PyTorch, which variance divides the batch, and which is kept?",
         {
-            "biased, biased": "Keras and Flax do that; kept for later, it is too small by "
+            "biased, biased": "Keras 3 and Flax do that; kept for later, it is too small by "
             "$(m-1)/m$ on average.",
             "unbiased, unbiased": "Then the batch would not leave with variance 1.",
             "biased now, unbiased kept": "So that this batch has variance 1, and the estimate is "

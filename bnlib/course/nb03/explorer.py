@@ -29,7 +29,9 @@ class BatchMeans(Explorer):
         self.z = (h - h.mean(axis=0)) / h.std(axis=0)  # in units of sigma
         self.controls = (
             Slider("m", "batch size m", values=SIZES, value=8),
-            Slider("unit", "unit", low=0, high=h.shape[1] - 1, step=1, value=7),
+            Slider(
+                "unit", "unit", low=0, high=h.shape[1] - 1, step=1, value=min(7, h.shape[1] - 1)
+            ),
         )
         super().__init__(**values)
 

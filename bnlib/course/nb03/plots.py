@@ -2,8 +2,10 @@
 
 import numpy as np
 
+from bnlib.course.kit.figures import described
 from bnlib.course.kit.plots import figure
 from bnlib.course.kit.style import COLORS
+from bnlib.course.kit.words import listing, number, span
 
 _LAW = {"color": COLORS["black"], "linestyle": "--", "linewidth": 2.2, "marker": ""}
 
@@ -28,9 +30,15 @@ def plot_batch_means(values, means, *, m, ax=None):
         label=f"means of batches of {m}",
     )
     ax.set(xlabel="output of the unit, $h$ (no unit)", ylabel="density (1 / unit of $h$)")
-    ax.set_title(f"Means of {m} spread {sigma / means.std():.0f} times less than single digits")
+    ax.set_title(f"Single digits, and means of {m}")
     ax.legend(loc="upper right")
-    return ax
+    return described(
+        ax,
+        f"Two histograms on one axis. The {len(values):,} values of one unit form a wide bell "
+        f"around {number(centre)}, of deviation {number(sigma)}; the means of {len(means):,} "
+        f"batches of {m} form a narrow one around {number(means.mean())}, of deviation "
+        f"{number(means.std())}.",
+    )
 
 
 def plot_spread_law(sizes, spreads, *, population, ax=None):
@@ -65,9 +73,17 @@ def plot_spread_law(sizes, spreads, *, population, ax=None):
     ticks = [0.02, 0.05, 0.1, 0.2, 0.5]
     ax.set_yticks(ticks, [str(t) for t in ticks])
     ax.set(xlabel="batch size $m$", ylabel=r"spread of $\mu_\mathcal{B}$ (in $\sigma$)")
-    ax.set_title("Four times the batch, half the spread")
+    ax.set_title("Spread of the batch mean, 100 units")
     ax.legend(loc="lower left")
-    return ax
+    ratios = np.median(spreads, axis=1) * np.sqrt(sizes)
+    return described(
+        ax,
+        f"Spread of the batch mean, in σ, against the batch size, {span(sizes, 4)}, both axes "
+        f"logarithmic. The dots of {spreads.shape[1]} units lie around the straight line 1/√m: "
+        f"their middle is {number(ratios[0])} times it at {sizes[0]} and {number(ratios[-1])} "
+        f"times it at {sizes[-1]:,}, as a second curve says for batches drawn from "
+        f"{population:,} without replacement.",
+    )
 
 
 def plot_biased_variance(sizes, seen, *, ax=None):
@@ -98,9 +114,15 @@ def plot_biased_variance(sizes, seen, *, ax=None):
     )
     _plain_ticks(ax, sizes)
     ax.set(xlabel="batch size $m$", ylabel=r"average batch variance (in $\sigma^2$)", ylim=(0, 1.2))
-    ax.set_title("A batch of $m$ sees $(m-1)/m$ of the variance")
+    ax.set_title("Share of the variance that a batch sees")
     ax.legend(loc="lower right")
-    return ax
+    places = [0, len(sizes) // 3, len(sizes) - 1]
+    return described(
+        ax,
+        f"Average batch variance, in σ², against the batch size. The dots follow the curve "
+        f"(m − 1)/m: {listing(f'{number(seen[i])} at {sizes[i]}' for i in places)}. Multiplied by "
+        f"m/(m − 1) they lie from {span(seen * sizes / (sizes - 1))}.",
+    )
 
 
 def plot_eps(s, inside, outside, *, eps, ax=None):
@@ -137,11 +159,19 @@ def plot_eps(s, inside, outside, *, eps, ax=None):
     )
     ax.set(xlabel=r"standard deviation of $x$, $\sigma$ (units of $x$)", ylim=(0, 1.1))
     ax.set_ylabel(r"standard deviation of $\hat{x}$")
-    ax.set_title(r"Inside the root, $\varepsilon$ silences what hardly varies")
-    return ax
+    ax.set_title(r"$\varepsilon$ inside and outside the root")
+    halves = (s[np.searchsorted(kept, 0.5)] for kept in (inside, outside))
+    inner, outer = map(number, halves)
+    return described(
+        ax,
+        f"Standard deviation of x̂ against that of x, {span(s)}, a logarithmic axis, for "
+        f"ε = {number(eps)}. Both curves rise from near 0 to 1: with ε inside the root one half is "
+        f"reached at {inner}, near √ε = {number(root)}, which a dotted line marks; with ε outside "
+        f"the root at {outer}.",
+    )
 
 
-def plot_company(x_hats, *, exact, ax=None):
+def plot_in_batches(x_hats, *, exact, ax=None):
     """One example's x_hat in many batches, a cloud for each batch size.
 
     x_hats  dict batch size -> (K,) values of x_hat
@@ -172,8 +202,14 @@ def plot_company(x_hats, *, exact, ax=None):
     ax.set_xticks(range(len(x_hats)), [str(m) for m in x_hats])
     ax.set_xlim(-0.5, len(x_hats) - 0.5)
     ax.set(xlabel="batch size $m$", ylabel=r"$\hat{x}$ of one and the same digit")
-    ax.set_title(r"The same digit, 400 batches: the company decides its $\hat{x}$")
-    return ax
+    ax.set_title(r"The $\hat{x}$ of one digit in 400 batches")
+    clouds = (f"{span(np.percentile(values, (5, 95)))} for m = {m}" for m, values in x_hats.items())
+    return described(
+        ax,
+        f"One digit's x̂ in {len(next(iter(x_hats.values())))} batches, a cloud of dots for each "
+        f"batch size; nine in ten lie from {listing(clouds)}. A dashed line is its x̂ over all "
+        f"digits, {number(exact)}.",
+    )
 
 
 def _plain_ticks(ax, sizes):

@@ -2,33 +2,54 @@
 
 import numpy as np
 
+import bnlib.numpy as bn
+import bnlib.reference as reference
 from bnlib.course.kit.exercises import (
     FunctionExercise,
     PredictionExercise,
+    TestExercise,
     ValueExercise,
     WrongTurn,
 )
+from bnlib.course.kit.layer import batch_norm
+from bnlib.course.kit.properties import order_changes_nothing, shift_changes_nothing
 from bnlib.course.kit.quiz import Question
 
+# ── 4.1 ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def is_right(batch_norm):
+    rng = np.random.default_rng(0)
+    x = rng.normal(3.0, [1.0, 2.0, 4.0], size=(6, 3))
+    gamma, beta, eps = np.array([0.5, 2.0, 3.0]), np.array([1.0, -2.0, 4.0]), 0.5
+    y, _ = batch_norm(x, gamma, beta, eps)
+    var_B = x.var(axis=0)
+    mean_is_beta = np.allclose(y.mean(axis=0), beta)
+    spread = gamma * np.sqrt(var_B / (var_B + eps))  # eps takes a little off
+    return bool(mean_is_beta and np.allclose(y.std(axis=0), spread))
+
+
+def _textbook(x, gamma, beta, eps):
+    return reference.batch_norm(x, gamma, beta, eps), {}
+
+
+def _library(x, gamma, beta, eps):
+    return bn.batch_norm(x, gamma, beta, eps=eps)
+
+
+def _wrong_layer(axis=0, ddof=0, eps_outside=False, shift_first=False, scale=True, shift=True):
+    """A batch norm that goes one wrong way."""
+
+    def batch_norm(x, gamma, beta, eps):
+        mu, var = x.mean(axis=axis, keepdims=True), x.var(axis=axis, ddof=ddof, keepdims=True)
+        x_hat = (x - mu) / (np.sqrt(var) + eps if eps_outside else np.sqrt(var + eps))
+        gamma, beta = gamma if scale else 1.0, beta if shift else 0.0
+        return gamma * (x_hat + beta) if shift_first else gamma * x_hat + beta, {}
+
+    return batch_norm
+
+
 # ── 4.2 ─────────────────────────────────────────────────────────────────────────────────────────
-
-
-def batch_norm(x, gamma, beta, eps):
-    axes = (0, 2, 3)
-    mu_B = x.mean(axis=axes, keepdims=True)  # (1, C, 1, 1)
-    var_B = ((x - mu_B) ** 2).mean(axis=axes, keepdims=True)
-    x_hat = (x - mu_B) / np.sqrt(var_B + eps)
-    return gamma.reshape(1, -1, 1, 1) * x_hat + beta.reshape(1, -1, 1, 1)
-
-
-def _images(rng):
-    """As wide as it has channels, so that a gamma laid along the width is not stopped by shapes."""
-    C = W = 4
-    scale = rng.uniform(0.5, 3.0, size=(1, C, 1, 1))
-    centre = rng.uniform(-4.0, 4.0, size=(1, C, 1, 1))
-    of_image = rng.normal(size=(6, 1, 1, 1))
-    x = (rng.normal(size=(6, C, 3, W)) + of_image) * scale + centre
-    return x, *_gamma_beta(rng, C), rng.uniform(0.05, 0.2)
 
 
 def _gamma_beta(rng, C):
@@ -36,28 +57,33 @@ def _gamma_beta(rng, C):
     return sign * rng.uniform(0.5, 2.0, C), rng.uniform(0.5, 2.0, C) * rng.permutation(sign)
 
 
-def _batch_norm_with(axes=(0, 2, 3), ddof=0, root=lambda var, eps: np.sqrt(var + eps)):
-    """batch_norm with other axes, another divisor, or another root."""
-
-    def wrong(x, gamma, beta, eps):
-        mu, var = x.mean(axis=axes, keepdims=True), x.var(axis=axes, keepdims=True, ddof=ddof)
-        x_hat = (x - mu) / root(var, eps)
-        return gamma.reshape(1, -1, 1, 1) * x_hat + beta.reshape(1, -1, 1, 1)
-
-    return wrong
-
-
-def _without_keepdims(x, gamma, beta, eps):
-    axes = (0, 2, 3)
-    x_hat = (x - x.mean(axis=axes)) / np.sqrt(x.var(axis=axes) + eps)
-    return gamma.reshape(1, -1, 1, 1) * x_hat + beta.reshape(1, -1, 1, 1)
+def _rows_or_images(rng):
+    N = rng.integers(6, 11)
+    shape = (N, 4) if rng.random() < 0.5 else (N, 4, 3, 5)
+    line_up = (1, -1) + (1,) * (len(shape) - 2)
+    scale = rng.permutation([0.1, *rng.uniform(0.5, 3.0, size=3)])  # one variance below eps
+    scale = scale.reshape(line_up)
+    centre = rng.uniform(-4.0, 4.0, size=4).reshape(line_up)
+    of_example = rng.normal(size=(N,) + (1,) * (len(shape) - 1))  # examples differ as wholes
+    x = (rng.normal(size=shape) + of_example) * scale + centre
+    return x, *_gamma_beta(rng, 4), rng.uniform(0.05, 0.2)
 
 
-def _x_hat(x, eps):
-    return batch_norm(x, np.ones(x.shape[1]), np.zeros(x.shape[1]), eps)
+def _reshaped_without_transpose(x, gamma, beta, eps):
+    if x.ndim == 2:
+        return batch_norm(x, gamma, beta, eps)
+    y, cache = batch_norm(x.reshape(-1, x.shape[1]), gamma, beta, eps)
+    return y.reshape(x.shape), cache
 
 
-# ── 4.3 ─────────────────────────────────────────────────────────────────────────────────────────
+def _back_without_transpose(x, gamma, beta, eps):
+    y, cache = batch_norm(x, gamma, beta, eps)
+    if x.ndim == 4:
+        y = y.transpose(0, 2, 3, 1).reshape(x.shape)
+    return y, cache
+
+
+# ── 4.5 ─────────────────────────────────────────────────────────────────────────────────────────
 
 
 def undo(y, gamma, beta, mu_B, var_B, eps):
@@ -72,7 +98,7 @@ def _normalized(rng):
     return gamma * (x - mu_B) / np.sqrt(var_B + eps) + beta, gamma, beta, mu_B, var_B, eps
 
 
-# ── 4.4 ─────────────────────────────────────────────────────────────────────────────────────────
+# ── 4.3 ─────────────────────────────────────────────────────────────────────────────────────────
 
 
 def parameter_gradients(dy, x_hat):
@@ -82,11 +108,13 @@ def parameter_gradients(dy, x_hat):
 
 
 def _dy_and_x_hat(rng):
-    dy = rng.normal(size=(6, 4, 3, 5)) + rng.normal(size=(1, 4, 1, 1))
-    return dy, _x_hat(rng.normal(size=(6, 4, 3, 5)), 1e-5)
+    shape = (rng.integers(6, 11), 4, 3, 5)
+    dy = rng.normal(size=shape) + rng.normal(size=(1, 4, 1, 1))
+    x_hat = reference.batch_norm(rng.normal(size=shape), np.ones(4), np.zeros(4), 1e-5)
+    return dy, x_hat
 
 
-# ── 4.5 ─────────────────────────────────────────────────────────────────────────────────────────
+# ── 4.6 ─────────────────────────────────────────────────────────────────────────────────────────
 
 
 def rate_factor():
@@ -97,8 +125,102 @@ def rate_factor():
 
 
 EXERCISES = [
-    PredictionExercise(
+    TestExercise(
         id="4.1",
+        title="Write the test",
+        solution=is_right,
+        right={
+            "bnlib.reference": _textbook,
+            "bnlib.numpy": _library,
+            "the course's own": batch_norm,
+        },
+        wrong=[
+            WrongTurn(
+                "γ left out",
+                _wrong_layer(scale=False),
+                "A layer that leaves out $\\gamma$ slips through. Which $\\gamma$ do you try "
+                "it with?",
+            ),
+            WrongTurn(
+                "β left out",
+                _wrong_layer(shift=False),
+                "A layer that leaves out $\\beta$ slips through. Which $\\beta$ do you try "
+                "it with?",
+            ),
+            WrongTurn(
+                "shift before scale",
+                _wrong_layer(shift_first=True),
+                "A layer slips through that shifts before it scales, $\\gamma(\\hat{x}+\\beta)$.",
+            ),
+            WrongTurn(
+                "m − 1",
+                _wrong_layer(ddof=1),
+                "A layer slips through whose variance divides by $m-1$. How exactly do you compare "
+                "the deviation, and how large is your batch?",
+            ),
+            WrongTurn(
+                "ε outside the root",
+                _wrong_layer(eps_outside=True),
+                "A layer slips through whose $\\varepsilon$ stands outside the root. How large is "
+                "yours, beside the variance of your `x`?",
+            ),
+            WrongTurn(
+                "each example by itself",
+                _wrong_layer(axis=1),
+                "A layer slips through that normalizes each example over its features.",
+            ),
+            WrongTurn(
+                "one mean for all features",
+                _wrong_layer(axis=None),
+                "A layer slips through that takes one mean and one variance for all features. Do "
+                "the features of your `x` differ in mean and scale?",
+            ),
+        ],
+        hint=(
+            "Choose features of different scale, a $\\gamma$ and a $\\beta$ that are neither 1 "
+            "nor 0, and an $\\varepsilon$ that is not tiny.",
+            "Down the examples, `y` has mean $\\beta$. And its deviation? That of $\\hat{x}$ is "
+            "$\\sqrt{\\sigma^2/(\\sigma^2+\\varepsilon)}$.",
+        ),
+        praise="Two properties, one example, seven mistakes caught.",
+    ),
+    FunctionExercise(
+        id="4.2",
+        title="The whole layer",
+        keeps="batch_norm",
+        solution=batch_norm,
+        inputs=_rows_or_images,
+        returns=("y", "cache"),
+        steps=("c", "s", "x_hat", "y"),
+        properties=(
+            shift_changes_nothing(of="y"),
+            order_changes_nothing(of="y"),
+        ),
+        hint=(
+            "For $(N, D)$ four lines, all down the rows (`axis=0`), and the dict.",
+            "Images: `x.transpose(0, 2, 3, 1)` puts the channel last; `.reshape(-1, C)` then makes "
+            "one row of each place.",
+            "Back: `y.reshape(N, H, W, C).transpose(0, 3, 1, 2)`, the two steps undone in the "
+            "reverse order.",
+        ),
+        praise="The forward half of your own layer, with what its way back needs.",
+        wrong_turns=[
+            WrongTurn(
+                "reshape without transpose",
+                _reshaped_without_transpose,
+                "Rows are right. For images `reshape(-1, C)` alone mixes channels and places: "
+                "first the channel must become the last axis.",
+            ),
+            WrongTurn(
+                "back by reshape alone",
+                _back_without_transpose,
+                "Rows are right. On the way back to an image the rows have shape $(N, H, W, C)$ "
+                "first; then the channel goes to its place.",
+            ),
+        ],
+    ),
+    PredictionExercise(
+        id="4.4",
         title="Ten times the weights",
         choices=("ten times as large", "the same", "a tenth", "zero"),
         answer="a tenth",
@@ -131,107 +253,7 @@ EXERCISES = [
         ],
     ),
     FunctionExercise(
-        id="4.2",
-        title="Algorithm 1 for images",
-        solution=batch_norm,
-        inputs=_images,
-        statistics_axis=(0, 2, 3),
-        hint=(
-            "The statistics you had in exercise 3.2. What must be done to `gamma` of shape $(C,)$ "
-            "before it meets an array of shape $(N, C, H, W)$?",
-            "`keepdims=True` keeps a mean at $(1, C, 1, 1)$; `gamma.reshape(1, -1, 1, 1)` brings "
-            "`gamma` there.",
-        ),
-        praise="All of Algorithm 1, one $\\gamma$ and one $\\beta$ a channel.",
-        wrong_turns=[
-            WrongTurn(
-                "gamma laid along the width",
-                lambda x, gamma, beta, eps: gamma * _x_hat(x, eps) + beta,
-                "NumPy lines up shapes from the right: your `gamma` runs along the *width*, not "
-                "along the channels. It fits by accident, since these pictures are as wide as they "
-                "have channels. Reshape it to $(1, C, 1, 1)$.",
-            ),
-            WrongTurn(
-                "statistics without keepdims",
-                _without_keepdims,
-                "Your mean has shape $(C,)$, and NumPy lays it along the *width*. Keep the axes: "
-                "`keepdims=True`.",
-            ),
-            WrongTurn(
-                "everything laid along the width",
-                lambda x, gamma, beta, eps: (
-                    gamma * _without_keepdims(x, np.ones_like(gamma), np.zeros_like(beta), eps)
-                    + beta
-                ),
-                "Your mean and variance, `gamma` and `beta` have shape $(C,)$, and NumPy lays all "
-                "of them along the *width*. The statistics need `keepdims=True`, the parameters "
-                "`reshape(1, -1, 1, 1)`.",
-            ),
-            WrongTurn(
-                "shift before scale",
-                lambda x, gamma, beta, eps: (
-                    gamma.reshape(1, -1, 1, 1) * (_x_hat(x, eps) + beta.reshape(1, -1, 1, 1))
-                ),
-                "You shift first and then scale, $\\gamma(\\hat{x}+\\beta)$, so $\\gamma$ scales "
-                "$\\beta$ as well. It is $\\gamma\\hat{x}+\\beta$.",
-            ),
-            WrongTurn(
-                "gamma and beta swapped",
-                lambda x, gamma, beta, eps: batch_norm(x, beta, gamma, eps),
-                "You scale by `beta` and shift by `gamma`. It is the other way round.",
-            ),
-            WrongTurn(
-                "gamma and beta forgotten",
-                lambda x, gamma, beta, eps: _x_hat(x, eps),
-                "That is $\\hat{x}$: the last line of Algorithm 1, scale and shift, is missing.",
-            ),
-            WrongTurn(
-                "beta forgotten",
-                lambda x, gamma, beta, eps: batch_norm(x, gamma, 0 * beta, eps),
-                "Scaled, but not shifted: `beta` is missing.",
-            ),
-            WrongTurn(
-                "over the examples only",
-                _batch_norm_with(axes=0),
-                "Your statistics run over the examples only: one mean for every place in the "
-                "picture. A channel shares one mean: average over `axis=(0, 2, 3)`.",
-            ),
-            WrongTurn(
-                "each image by itself",
-                _batch_norm_with(axes=(2, 3)),
-                "Each image is normalized by itself: that is *instance* normalization. Average "
-                "over the batch, axis 0, as well.",
-            ),
-            WrongTurn(
-                "over the channels",
-                _batch_norm_with(axes=(1, 2, 3)),
-                "Your statistics run over the channels: that is *layer* normalization. Keep axis "
-                "1, and average over all others.",
-            ),
-            WrongTurn(
-                "divided by m − 1",
-                _batch_norm_with(ddof=1),
-                "Your variance divides by $m-1$. To normalize the batch itself, divide by $m$.",
-            ),
-            WrongTurn(
-                "eps outside the root",
-                _batch_norm_with(root=lambda var, eps: np.sqrt(var) + eps),
-                "Your `eps` stands outside the root: add it to the variance, then take the root.",
-            ),
-            WrongTurn(
-                "no eps",
-                _batch_norm_with(root=lambda var, eps: np.sqrt(var)),
-                "You do not use `eps`. A channel that never varies would be divided by zero.",
-            ),
-            WrongTurn(
-                "variance instead of its root",
-                _batch_norm_with(root=lambda var, eps: var + eps),
-                "You divide by the variance; divide by its square root.",
-            ),
-        ],
-    ),
-    FunctionExercise(
-        id="4.3",
+        id="4.5",
         title="Run it backwards",
         solution=undo,
         inputs=_normalized,
@@ -256,34 +278,6 @@ EXERCISES = [
                 "it goes first.",
             ),
             WrongTurn(
-                "no eps",
-                lambda y, gamma, beta, mu_B, var_B, eps: (y - beta) / gamma * np.sqrt(var_B) + mu_B,
-                "Nearly: the spread comes out too small, because what was divided by was "
-                "$\\sqrt{\\sigma^2_\\mathcal{B}+\\varepsilon}$. Multiply by the same.",
-            ),
-            WrongTurn(
-                "eps outside the root",
-                lambda y, gamma, beta, mu_B, var_B, eps: (
-                    (y - beta) / gamma * (np.sqrt(var_B) + eps) + mu_B
-                ),
-                "Your `eps` stands outside the root. The forward pass had it inside.",
-            ),
-            WrongTurn(
-                "variance instead of its root",
-                lambda y, gamma, beta, mu_B, var_B, eps: (y - beta) / gamma * (var_B + eps) + mu_B,
-                "You multiply by the variance; multiply by its square root.",
-            ),
-            WrongTurn(
-                "mean forgotten",
-                lambda y, gamma, beta, mu_B, var_B, eps: (y - beta) / gamma * np.sqrt(var_B + eps),
-                "The scale is back, the zero point is not: add `mu_B`.",
-            ),
-            WrongTurn(
-                "only back to x_hat",
-                lambda y, gamma, beta, mu_B, var_B, eps: (y - beta) / gamma,
-                "That is $\\hat{x}$, half of the way: line three of Algorithm 1 is still to undo.",
-            ),
-            WrongTurn(
                 "the forward pass again",
                 lambda y, gamma, beta, mu_B, var_B, eps: (
                     gamma * (y - mu_B) / np.sqrt(var_B + eps) + beta
@@ -293,8 +287,9 @@ EXERCISES = [
         ],
     ),
     FunctionExercise(
-        id="4.4",
+        id="4.3",
         title="Gradients for images",
+        keeps="parameter_gradients",
         solution=parameter_gradients,
         inputs=_dy_and_x_hat,
         returns=("dgamma", "dbeta"),
@@ -309,17 +304,6 @@ EXERCISES = [
                 lambda dy, x_hat: ((dy * x_hat).mean(axis=(0, 2, 3)), dy.mean(axis=(0, 2, 3))),
                 "You average. The effects of one $\\gamma$ on all its places add up: take the sum. "
                 "(If the loss is a mean, its 1/N is in `dy` already.)",
-            ),
-            WrongTurn(
-                "over the examples only",
-                lambda dy, x_hat: ((dy * x_hat).sum(axis=0), dy.sum(axis=0)),
-                "You sum over the examples and leave the places of the picture apart. One "
-                "$\\gamma$ serves the whole channel: sum over H and W, too.",
-            ),
-            WrongTurn(
-                "swapped",
-                lambda dy, x_hat: (dy.sum(axis=(0, 2, 3)), (dy * x_hat).sum(axis=(0, 2, 3))),
-                "Both are right, in the other order: first `dgamma`, then `dbeta`.",
             ),
             WrongTurn(
                 "x_hat forgotten",
@@ -342,15 +326,10 @@ EXERCISES = [
                 "These are the parts that each place adds. There is one $\\gamma$ per channel: sum "
                 "them up, to shape $(C,)$.",
             ),
-            WrongTurn(
-                "everything at once",
-                lambda dy, x_hat: ((dy * x_hat).sum(), dy.sum()),
-                "You sum over the channels, too. Each channel has a $\\gamma$ of its own.",
-            ),
         ],
     ),
     ValueExercise(
-        id="4.5",
+        id="4.6",
         title="The learning rate that fits",
         solution=rate_factor,
         rtol=1e-2,

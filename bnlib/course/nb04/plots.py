@@ -2,8 +2,10 @@
 
 import numpy as np
 
+from bnlib.course.kit.figures import described
 from bnlib.course.kit.plots import figure
 from bnlib.course.kit.style import COLORS, MARKERS
+from bnlib.course.kit.words import number, span, spoken
 
 SATURATED = 0.02  # an output this near to 0 or 1 counts as saturated
 
@@ -27,7 +29,7 @@ def plot_sigmoid_inputs(x_hat, settings, *, axes=None):
     """
     if axes is None:
         _, axes = figure(1, len(settings), size=(10.5, 3.8), sharey=True)
-    curve = np.linspace(-10, 10, 401)
+    curve, told = np.linspace(-10, 10, 401), []
     for ax, (title, (gamma, beta)) in zip(axes, settings.items(), strict=True):
         y = gamma * x_hat + beta
         counts, edges = np.histogram(y, np.linspace(-10, 10, 81))
@@ -36,9 +38,20 @@ def plot_sigmoid_inputs(x_hat, settings, *, axes=None):
         ax.plot([-2, 2], [0, 1], color=COLORS["vermillion"], linestyle="--", linewidth=2.2)
         ax.set(xlim=(-10, 10), ylim=(0, 1.04), xlabel=r"$y = \gamma\hat{x} + \beta$")
         ax.set_title(title)
+        flat = np.mean(np.minimum(sigmoid(y), 1 - sigmoid(y)) < SATURATED)
+        told.append(
+            f"{spoken(title)}: nine in ten inputs {span(np.percentile(y, (5, 95)))}; a straight "
+            f"line explains {straightness(y):.0%} of the output, and {flat:.0%} end within "
+            f"{SATURATED} of 0 or 1."
+        )
     axes[0].set_ylabel("sigmoid (line)\nhow often (tallest bar = 1)")
     axes[0].annotate("sigmoid", (3.6, 0.9))
     axes[0].annotate("tangent", (-2.6, 0.12), ha="right", color=COLORS["vermillion"])
+    described(
+        axes,
+        f"The sigmoid with its tangent at zero, over {len(axes)} histograms of its input. "
+        f"{' '.join(told)}",
+    )
     return axes
 
 
@@ -71,6 +84,16 @@ def plot_weight_scale(a, spread, gradient, *, axes=None):
     right.legend()
     for ax in axes:
         ax.set_xlabel("factor $a$ on the weights")
+    a, spread, gradient = map(np.asarray, (a, spread, gradient))
+    whole = a[spread > 0.99].min()
+    described(
+        axes,
+        f"Two curves over the factor a on the weights, {span(a)}, logarithmic. Left, the deviation "
+        f"of x̂: {number(spread[0])} at the smallest a, and 1, to within a hundredth, from "
+        f"{number(whole)} upwards. Right, the norm of the gradient beside the line 1/a: "
+        f"{number(gradient[0])} at the smallest a, where 1/a is {number(1 / a[0])}, and "
+        f"{number(gradient[-1])} at the largest, where it is {number(1 / a[-1])}.",
+    )
     return axes
 
 
@@ -94,9 +117,14 @@ def plot_learned(nets, *, ax=None):
     ax.annotate("start", (1, 0), xytext=(0, 14), textcoords="offset points", ha="center")
     ax.margins(0.08)
     ax.set(xlabel=r"scale $\gamma$", ylabel=r"shift $\beta$")
-    ax.set_title("No feature stayed at the start")
+    ax.set_title("Learned γ and β, one mark a feature")
     ax.legend(loc="best")
-    return ax
+    clouds = (f"{label}: γ {span(gamma)}, β {span(beta)}." for label, (gamma, beta) in nets.items())
+    return described(
+        ax,
+        f"γ and β of each feature of {len(nets)} trained nets, as dots, and a star at 1, 0 where "
+        f"all started. {' '.join(clouds)}",
+    )
 
 
 def plot_accuracies(accuracies, *, ax=None):
@@ -126,6 +154,10 @@ def plot_accuracies(accuracies, *, ax=None):
     ax.set_yticks(range(len(accuracies)), list(accuracies))
     ax.set_ylim(len(accuracies) - 0.4, -0.6)
     ax.set(xlabel="share of 2,000 test digits read right (one mark a seed, bar: mean)")
-    ax.set_title("Frozen at 1, fifty hidden sigmoids gain nothing")
+    ax.set_title("Six kinds of nets, five seeds each")
     ax.grid(axis="y", visible=False)
-    return ax
+    rows = (
+        f"{spoken(label)}: mean {number(np.mean(values), 3)}, seeds {span(values, 3)}."
+        for label, values in accuracies.items()
+    )
+    return described(ax, f"Share of test digits read right, a mark for each seed. {' '.join(rows)}")

@@ -3,8 +3,10 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from bnlib.course.kit.plots import figure, plot_curves
+from bnlib.course.kit.figures import described
+from bnlib.course.kit.plots import course_of, figure, plot_curves
 from bnlib.course.kit.style import COLORS, HATCHES
+from bnlib.course.kit.words import listing, number, span
 
 FILLS = {"Linear": "#DDEBF7", "BatchNorm": "#FCE4D6", "ReLU": "#E2F0D9", "Sigmoid": "#E2F0D9"}
 
@@ -19,13 +21,20 @@ def plot_data_flow(models, *, size=(11.0, 5.6), title=None):
     """
     fig = Figure(figsize=size, layout="constrained")
     longest = [_kind(layer) for layer in max(models.values(), key=len)]
-    widths = [1.0, *[1.35, 1.0] * len(longest)]
+    widths, told = [1.0, *[1.35, 1.0] * len(longest)], []
     bands = np.ravel(fig.subfigures(len(models), 1))
     for band, (label, model) in zip(bands, models.items(), strict=True):
         band.suptitle(label, fontsize=14, weight="bold", x=0.01, ha="left")
         axes = band.subplots(1, len(widths), width_ratios=widths)
         values = model.inputs[0]
         _small_histogram(axes[0], values, "", f"{len(values)} digits\n{values.shape}")
+        flow = [*model.inputs[1 : len(model)], model.output]
+        stages = (
+            f"{_kind(layer)}, after which the mean is {number(_middle(values, np.mean))} and the "
+            f"deviation {number(_middle(values, np.std))}"
+            for layer, values in zip(model, flow, strict=True)
+        )
+        told.append(f"{label}: input, {', '.join(stages)}.")
         done = 0  # layers of this model that have been drawn
         for place, kind in enumerate(longest):
             missing = done == len(model) or _kind(model[done]) != kind
@@ -36,13 +45,20 @@ def plot_data_flow(models, *, size=(11.0, 5.6), title=None):
             if missing:
                 axes[2 * place + 2].set(xlim=(0, 1), ylim=(0, 1))
                 axes[2 * place + 2].set_axis_off()
-                axes[2 * place + 2].plot([-0.2, 1.2], [0.5, 0.5], color="#555555", linewidth=1.8,
-                                         linestyle="-", clip_on=False)  # fmt: skip
+                [line] = axes[2 * place + 2].plot(
+                    [-0.35, 1.35], [0.5, 0.5], color="#555555", linewidth=1.8, linestyle="-",
+                    clip_on=False,
+                )  # fmt: skip
+                line.set_in_layout(False)  # it reaches into its neighbours, and may
             else:
                 _small_histogram(axes[2 * place + 2], values, kind, "")
     if title:
         fig.suptitle(title, x=0.01, ha="left", fontsize=15, weight="bold")
-    return fig
+    return described(
+        fig,
+        f"{len(models)} rows of boxes joined by arrows with histograms, and below each histogram "
+        f"the mean and the deviation of the median unit. {' '.join(told)}",
+    )
 
 
 def plot_placements(steps, panels, *, size=(11.0, 4.4)):
@@ -66,16 +82,27 @@ def plot_placements(steps, panels, *, size=(11.0, 4.4)):
     axes[-1].axhline(0, color="#444444", linewidth=1.6)
     for place, gap in enumerate(gaps):
         axes[-1].plot(
-            np.full(len(gap), place), gap, color=COLORS["blue"], marker="o", linestyle="none",
+            np.full(len(gap), place), gap, color=COLORS["black"], marker="D", linestyle="none",
             markersize=9, label="one seed" if place == 0 else None,
         )  # fmt: skip
-        axes[-1].plot([place - 0.22, place + 0.22], [gap.mean()] * 2, color=COLORS["vermillion"],
+        axes[-1].plot([place - 0.22, place + 0.22], [gap.mean()] * 2, color=COLORS["purple"],
                       linestyle="-", label="mean" if place == 0 else None)  # fmt: skip
     axes[-1].set_xticks(range(len(panels)), list(panels))
     axes[-1].set(xlim=(-0.5, len(panels) - 0.5), ylabel="after − before (points)")
     axes[-1].set_title("tie, and lead")
     axes[-1].legend(loc="upper left")
-    return fig
+    told = (
+        f"{name}, {label}: {course_of(steps, 100 * np.asarray(curve))}"
+        for name, curves in panels.items()
+        for label, curve in curves.items()
+    )
+    ends = (f"{span(gap)} for {name}" for name, gap in zip(panels, gaps, strict=True))
+    return described(
+        fig,
+        f"Test accuracy in percent over {steps[-1]} steps, a panel for each activation. "
+        f"{' '.join(told)} The last panel shows the gap at the end in points, after minus before, "
+        f"a dot for each seed: {listing(ends)}.",
+    )
 
 
 def plot_gains(flows, *, size=(11.0, 5.2), span=5.0):
@@ -102,10 +129,26 @@ def plot_gains(flows, *, size=(11.0, 5.2), span=5.0):
     for ax in axes[-1]:
         ax.set_xlabel("value (no unit)")
     for ax, (name, _) in zip(axes[0], next(iter(flows.values())), strict=True):
-        ax.set_title(name if name == "input" else f"after {name}")
+        ax.set_title(name if name == "input" else _after(name))
     fig.suptitle("Five times the weights: after BN, nothing has changed", x=0.01, ha="left",
                  fontsize=15, weight="bold")  # fmt: skip
-    return fig
+    rows = (
+        f"Weights times {gain}: deviation "
+        f"{listing(f'{number(np.std(values))} {_after(name)}' for name, values in flow)}."
+        for gain, flow in flows.items()
+    )
+    return described(
+        fig, f"{len(flows)} rows of histograms of what leaves each box. {' '.join(rows)}"
+    )
+
+
+def _after(name):
+    return f"at the {name}" if name == "input" else f"after {name}"
+
+
+def _middle(values, of):
+    """The median unit's mean or deviation, as the picture says it."""
+    return round(float(np.median(of(values, axis=0))), 2)
 
 
 def _kind(layer):

@@ -2,113 +2,177 @@
 
 import numpy as np
 
+import bnlib.numpy as bn
 from bnlib.course.kit.exercises import (
     FunctionExercise,
     PredictionExercise,
-    ValueExercise,
+    TestExercise,
     WrongTurn,
+)
+from bnlib.course.kit.faults import Term, backward_terms
+from bnlib.course.kit.layer import (
+    batch_norm,
+    batch_norm_backward,
+    dx_in_one_line,
+    through_centring,
+    through_quotient,
+    through_scale,
+    through_variance,
 )
 from bnlib.course.kit.quiz import Question
 
-# ── 6.2 ─────────────────────────────────────────────────────────────────────────────────────────
+# ── the nodes: 6.2 to 6.5 ───────────────────────────────────────────────────────────────────────
 
 
-def center_backward(dy):
-    return dy - dy.mean(axis=0)
+def _scale_inputs(rng):
+    return rng.normal(0.3, 1, size=(7, 4)), rng.normal(size=(7, 4)), rng.uniform(1.5, 3, size=4)
 
 
-# ── 6.3 ─────────────────────────────────────────────────────────────────────────────────────────
+def _quotient_inputs(rng):
+    c = rng.normal(size=(7, 4)) * rng.uniform(0.5, 2, size=4)
+    return rng.normal(0.3, 1, size=(7, 4)), c - c.mean(axis=0), rng.uniform(1.2, 3, size=4)
 
 
-def batch_norm_backward(dy, x, gamma, eps):
-    s = np.sqrt(x.var(axis=0) + eps)
-    x_hat = (x - x.mean(axis=0)) / s
-    return gamma / s * (dy - dy.mean(axis=0) - x_hat * (dy * x_hat).mean(axis=0))
+def _variance_inputs(rng):
+    dx_hat, c, s = _quotient_inputs(rng)
+    return dx_hat.sum(axis=0) + 1, c, s
 
 
-def _batch(rng):
-    x = rng.normal(size=(7, 4)) * rng.uniform(0.5, 2, size=4) + rng.uniform(-3, 3, size=4)
-    return rng.normal(size=(7, 4)), x, rng.uniform(1.5, 3, size=4), rng.uniform(0.05, 0.2)
+# ── 6.6 ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def is_right(backward):
+    rng = np.random.default_rng(0)
+    x, dy = rng.normal(3.0, 2.0, size=(5, 2)), rng.normal(size=(5, 2))
+    gamma, beta, eps, h = np.array([0.5, 2.0]), np.zeros(2), 0.1, 1e-4
+
+    def loss(x):
+        return (dy * bn.batch_norm(x, gamma, beta, eps=eps)[0]).sum()
+
+    slopes = np.empty_like(x)
+    for place in np.ndindex(x.shape):
+        step = np.zeros_like(x)
+        step[place] = h
+        slopes[place] = (loss(x + step) - loss(x - step)) / (2 * h)
+    return bool(np.allclose(backward(dy, x, gamma, eps), slopes, rtol=0, atol=1e-6))
 
 
 def _parts(dy, x, eps):
     s = np.sqrt(x.var(axis=0) + eps)
-    return s, (x - x.mean(axis=0)) / s
+    x_hat = (x - x.mean(axis=0)) / s
+    return s, x_hat, dy.mean(axis=0), x_hat * (dy * x_hat).mean(axis=0)
 
 
-def _constants(dy, x, gamma, eps):
+def _dx(dy, x, gamma, eps):
+    s, _, through_mean, through_var = _parts(dy, x, eps)
+    return gamma / s * (dy - through_mean - through_var)
+
+
+def _dx_by_nodes(dy, x, gamma, eps):
+    c = x - x.mean(axis=0)
+    s = np.sqrt((c**2).mean(axis=0) + eps)
+    direct, ds = through_quotient(gamma * dy, c, s)
+    return through_centring(direct + through_variance(ds, c, s))
+
+
+def _dx_of_the_library(dy, x, gamma, eps):
+    return bn.batch_norm_backward(dy, bn.batch_norm(x, gamma, gamma * 0, eps=eps)[1])[0]
+
+
+def _dx_one_feature_at_a_time(dy, x, gamma, eps):
+    columns = [_dx(dy[:, j : j + 1], x[:, j : j + 1], gamma[j], eps) for j in range(x.shape[1])]
+    return np.concatenate(columns, axis=1)
+
+
+def _dx_constants(dy, x, gamma, eps):
     return gamma / _parts(dy, x, eps)[0] * dy
 
 
-def _no_gamma(dy, x, gamma, eps):
-    return batch_norm_backward(dy, x, np.ones_like(gamma), eps)
+def _dx_no_variance_term(dy, x, gamma, eps):
+    s, _, through_mean, _ = _parts(dy, x, eps)
+    return gamma / s * (dy - through_mean)
 
 
-def _no_mean_term(dy, x, gamma, eps):
-    s, x_hat = _parts(dy, x, eps)
-    return gamma / s * (dy - x_hat * (dy * x_hat).mean(axis=0))
+def _dx_no_mean_term(dy, x, gamma, eps):
+    s, _, _, through_var = _parts(dy, x, eps)
+    return gamma / s * (dy - through_var)
 
 
-def _no_variance_term(dy, x, gamma, eps):
-    s, _ = _parts(dy, x, eps)
-    return gamma / s * (dy - dy.mean(axis=0))
+def _dx_no_gamma(dy, x, gamma, eps):
+    return _dx(dy, x, np.ones_like(gamma), eps)
 
 
-def _sums(dy, x, gamma, eps):
-    s, x_hat = _parts(dy, x, eps)
-    return gamma / s * (dy - dy.sum(axis=0) - x_hat * (dy * x_hat).sum(axis=0))
+def _dx_no_eps(dy, x, gamma, eps):
+    return _dx(dy, x, gamma, 0.0)
 
 
-def _variance_term_added(dy, x, gamma, eps):
-    s, x_hat = _parts(dy, x, eps)
-    return gamma / s * (dy - dy.mean(axis=0) + x_hat * (dy * x_hat).mean(axis=0))
+def _dx_zero(dy, x, gamma, eps):
+    return np.zeros_like(x)
 
 
-def _no_eps(dy, x, gamma, eps):
-    return batch_norm_backward(dy, x, gamma, 0.0)
+# ── 6.7 ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _unbiased(dy, x, gamma, eps):
-    s = np.sqrt(x.var(axis=0, ddof=1) + eps)
-    x_hat = (x - x.mean(axis=0)) / s
-    return gamma / s * (dy - dy.mean(axis=0) - x_hat * (dy * x_hat).mean(axis=0))
+def _rows_or_images(rng):
+    shape = (9, 4) if rng.random() < 0.5 else (5, 4, 3, 2)
+    x = rng.normal(rng.uniform(-3, 3), rng.uniform(0.5, 2), size=shape)
+    return rng.normal(0.3, 1, size=shape), batch_norm(
+        x, rng.uniform(1.5, 3, size=4), np.zeros(4), 0.1
+    )[1]
 
 
-def _eps_outside(dy, x, gamma, eps):
-    s = x.std(axis=0) + eps
-    x_hat = (x - x.mean(axis=0)) / s
-    return gamma / s * (dy - dy.mean(axis=0) - x_hat * (dy * x_hat).mean(axis=0))
+def _reshaped_without_transpose(dy, cache):
+    if dy.ndim == 2:
+        return batch_norm_backward(dy, cache)
+    dx, dgamma, dbeta = batch_norm_backward(dy.reshape(-1, dy.shape[1]), cache)
+    return dx.reshape(dy.shape), dgamma, dbeta
 
 
-def _gamma_twice(dy, x, gamma, eps):
-    return gamma * batch_norm_backward(dy, x, gamma, eps)
+def _back_without_transpose(dy, cache):
+    dx, dgamma, dbeta = batch_norm_backward(dy, cache)
+    if dy.ndim == 4:
+        dx = dx.transpose(0, 2, 3, 1).reshape(dy.shape)
+    return dx, dgamma, dbeta
 
 
-def _variance_not_root(dy, x, gamma, eps):
-    s, _ = _parts(dy, x, eps)
-    return batch_norm_backward(dy, x, gamma, eps) / s
+# ── 6.8 ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-# ── 6.4 ─────────────────────────────────────────────────────────────────────────────────────────
+def _one_line_inputs(rng):
+    x = rng.normal(size=(7, 4)) * rng.uniform(0.5, 2, size=4) + rng.uniform(-3, 3, size=4)
+    gamma, eps = rng.uniform(1.5, 3, size=4), rng.uniform(0.05, 0.2)
+    cache = batch_norm(x, gamma, np.zeros(4), eps)[1]
+    return rng.normal(0.3, 1, size=(7, 4)), cache["x_hat"], cache["gamma"], cache["s"]
 
 
-def eval_backward(dy, gamma, running_var, eps):
-    return dy * gamma / np.sqrt(running_var + eps)
+def _terms(dy, cache):
+    """The three terms of dx, in the shape of dy."""
+    rows = dy if dy.ndim == 2 else dy.transpose(0, 2, 3, 1).reshape(-1, dy.shape[1])
+
+    def shaped(value):
+        value = np.broadcast_to(value, rows.shape)
+        if dy.ndim == 2:
+            return value
+        N, C, H, W = dy.shape
+        return value.reshape(N, H, W, C).transpose(0, 3, 1, 2)
+
+    terms = backward_terms(rows, cache["x_hat"], cache["gamma"] / cache["s"])
+    return [
+        Term(term.name, shaped(term.value), {k: shaped(v) for k, v in term.wrong.items()})
+        for term in terms
+    ]
+
+
+# ── 6.9 ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def eval_backward(dy, gamma, var, eps):
+    return dy * gamma / np.sqrt(var + eps)
 
 
 def _eval_inputs(rng):
     variance = rng.uniform(0.5, 4, size=3)
     return rng.normal(size=(5, 3)), rng.uniform(1.5, 3, size=3), variance, rng.uniform(0.05, 0.2)
-
-
-# ── 6.5 ─────────────────────────────────────────────────────────────────────────────────────────
-
-
-def second_example_only():
-    c, s, gamma, m = np.array([-1.0, -1.0, 2.0]), 2.0, 2.0, 3
-    dx_hat = gamma * np.array([0.0, 1.0, 0.0])
-    x_hat = c / s
-    return (dx_hat - dx_hat.sum() / m - x_hat * (dx_hat * x_hat).sum() / m) / s
 
 
 EXERCISES = [
@@ -138,104 +202,258 @@ EXERCISES = [
     ),
     FunctionExercise(
         id="6.2",
-        title="Back through the mean",
-        solution=center_backward,
-        inputs=lambda rng: (rng.normal(0.5, 1.0, size=(6, 3)),),
+        title="Back through the scale",
+        keeps="through_scale",
+        solution=through_scale,
+        inputs=_scale_inputs,
+        returns=("dx_hat", "dgamma", "dbeta"),
         hint=(
-            "$y_i = x_i - \\mu_\\mathcal{B}$. Each $x_j$ reaches the loss on two ways: through its "
-            "own $y_j$, and through the mean, which enters every $y_i$ with a minus sign.",
-            "The second way gives $-\\frac1m\\sum_i \\partial\\ell/\\partial y_i$.",
+            "Three inputs meet in this node. Multiply what arrives by the slope for each of them.",
+            "`gamma` has shape $(D,)$: it served $m$ examples, and gets $m$ contributions. What "
+            "happens to them?",
         ),
-        praise="Subtracting a mean forward subtracts a mean backward.",
+        praise="A gradient has the shape of its value, and a shared value collects.",
         wrong_turns=[
             WrongTurn(
-                "the mean as a constant",
-                lambda dy: dy,
-                "You take the mean as a constant. It moves when $x_j$ moves, and carries that to "
-                "every $y_i$.",
+                "mean for sum in dgamma and dbeta",
+                lambda dy, x_hat, gamma: (gamma * dy, (dy * x_hat).mean(axis=0), dy.mean(axis=0)),
+                "`dx_hat` is right. The contributions to $\\gamma$ and $\\beta$ are added up, not "
+                "averaged: each example's share counts whole.",
             ),
             WrongTurn(
-                "only the own share",
-                lambda dy: dy * (1 - 1 / len(dy)),
-                "You count what $x_j$ does to its own $y_j$ through the mean; it does the same to "
-                "all the other $y_i$.",
+                "dgamma from gamma",
+                lambda dy, x_hat, gamma: (gamma * dy, (dy * gamma).sum(axis=0), dy.sum(axis=0)),
+                "The slope of $y = \\gamma\\hat{x} + \\beta$ for $\\gamma$ is $\\hat{x}$; you "
+                "took the one for $\\hat{x}$.",
             ),
             WrongTurn(
-                "sum instead of mean",
-                lambda dy: dy - dy.sum(axis=0),
-                "The mean passes on only a share $1/m$ of each move: subtract the mean of `dy`, "
-                "not its sum.",
-            ),
-            WrongTurn(
-                "mean added",
-                lambda dy: dy + dy.mean(axis=0),
-                "The mean enters $y$ with a minus sign, and keeps it on the way back.",
-            ),
-            WrongTurn(
-                "mean over the features",
-                lambda dy: dy - dy.mean(axis=1, keepdims=True),
-                "Your mean runs over the features. The examples share a mean: `axis=0`.",
+                "x_hat instead of gamma",
+                lambda dy, x_hat, gamma: (x_hat * dy, (dy * x_hat).sum(axis=0), dy.sum(axis=0)),
+                "`dx_hat`: the slope for $\\hat{x}$ is $\\gamma$.",
             ),
         ],
     ),
     FunctionExercise(
         id="6.3",
-        title="The whole backward pass",
-        solution=batch_norm_backward,
-        inputs=_batch,
+        title="Back through the quotient",
+        keeps="through_quotient",
+        solution=through_quotient,
+        inputs=_quotient_inputs,
+        returns=("dc", "ds"),
         hint=(
-            "Start from the closed form: $\\partial\\ell/\\partial x = \\frac{\\gamma}{s}(dy - "
-            "\\text{mean of } dy - \\hat{x}\\cdot\\text{mean of } dy\\,\\hat{x})$.",
-            "`s = np.sqrt(x.var(axis=0) + eps)`, and every mean runs over `axis=0`.",
+            "For `dc` each example is on its own. For `ds` look at the shape: $(D,)$.",
+            "$-\\frac{1}{s^2}\\sum_i d\\hat{x}_i\\,c_i$, for each feature.",
         ),
-        praise="One line, three terms: itself, the mean's share, the variance's share.",
+        praise="The more an example lies out, the more it says about s.",
         wrong_turns=[
             WrongTurn(
-                "statistics as constants",
-                _constants,
-                "You take both statistics as constants: two terms are missing, the one through "
-                "the mean and the one through the variance.",
-            ),
-            WrongTurn("γ missing", _no_gamma, "γ is missing: $\\hat{x}$ was multiplied by it."),
-            WrongTurn(
-                "no term through the mean",
-                _no_mean_term,
-                "The term through the mean is missing: $-\\text{mean of } dy$.",
+                "plus for minus",
+                lambda dx_hat, c, s: (dx_hat / s, (dx_hat * c / s**2).sum(axis=0)),
+                "`dc` is right. `ds` has the wrong sign: a larger $s$ makes $\\hat{x}$ smaller.",
             ),
             WrongTurn(
-                "no term through the variance",
-                _no_variance_term,
-                "The term through the variance is missing: $-\\hat{x}\\cdot$ mean of "
-                "$dy\\,\\hat{x}$.",
+                "s not squared",
+                lambda dx_hat, c, s: (dx_hat / s, -(dx_hat * c / s).sum(axis=0)),
+                "`dc` is right. The slope of $c/s$ for $s$ is $-c/s^2$: a factor $1/s$ is missing.",
             ),
             WrongTurn(
-                "sums instead of means",
-                _sums,
-                "You subtract sums where means belong: a factor $1/m$ is missing in both terms.",
+                "mean for sum",
+                lambda dx_hat, c, s: (dx_hat / s, -(dx_hat * c / s**2).mean(axis=0)),
+                "`dc` is right. One $s$ serves all examples: their contributions to `ds` are added "
+                "up, not averaged.",
             ),
             WrongTurn(
-                "sign of the variance term",
-                _variance_term_added,
-                "The term through the variance has the wrong sign: a larger $s$ makes $\\hat{x}$ "
-                "*smaller*.",
-            ),
-            WrongTurn(
-                "ε forgotten",
-                _no_eps,
-                "ε is missing: the $s$ of the backward pass is the $s$ of the forward pass.",
-            ),
-            WrongTurn("m − 1", _unbiased, "Your variance divides by $m-1$; forward, it was $m$."),
-            WrongTurn("ε outside", _eps_outside, "Your `eps` stands outside the root."),
-            WrongTurn("γ twice", _gamma_twice, "γ is in it twice: once is enough."),
-            WrongTurn(
-                "divided by s²",
-                _variance_not_root,
-                "You divide by $s$ once too often.",
+                "not summed",
+                lambda dx_hat, c, s: (dx_hat / s, -dx_hat * c / s**2),
+                "`dc` is right. `ds` still has one row for each example; one $s$ serves them "
+                "all, so their contributions are added.",
             ),
         ],
     ),
     FunctionExercise(
         id="6.4",
+        title="Back through the root and the variance",
+        keeps="through_variance",
+        solution=through_variance,
+        inputs=_variance_inputs,
+        hint=(
+            "Two nodes: first `dvar_B`, from $s = \\sqrt{\\sigma^2 + \\varepsilon}$ and its slope.",
+            "In $\\frac1m\\sum_i c_i^2$ only one term holds $c_j$. Its slope is $2c_j/m$.",
+        ),
+        praise="Every example gets its share in proportion to its distance from the mean.",
+        wrong_turns=[
+            WrongTurn(
+                "1/m forgotten",
+                lambda ds, c, s: ds / (2 * s) * 2 * c,
+                "The variance is a *mean* of squares: one $c_j$ moves it by $2c_j/m$, not $2c_j$.",
+            ),
+            WrongTurn(
+                "root forgotten",
+                lambda ds, c, s: ds * 2 * c / len(c),
+                "The root's slope, $1/(2s)$, is missing between $s$ and the variance.",
+            ),
+            WrongTurn(
+                "2 of the root forgotten",
+                lambda ds, c, s: ds / s * 2 * c / len(c),
+                "Twice what it should be: the slope of a root is $1/(2s)$.",
+            ),
+            WrongTurn(
+                "2 of the square forgotten",
+                lambda ds, c, s: ds / (2 * s) * c / len(c),
+                "Half of what it should be: the slope of $c^2$ is $2c$.",
+            ),
+            WrongTurn(
+                "c forgotten",
+                lambda ds, c, s: ds / (2 * s) * 2 / len(c) * np.ones_like(c),
+                "Every example gets the same share from you. One that lies far out moves the "
+                "variance more.",
+            ),
+        ],
+    ),
+    FunctionExercise(
+        id="6.5",
+        title="Back through centring",
+        keeps="through_centring",
+        solution=through_centring,
+        inputs=lambda rng: (rng.normal(0.5, 1.0, size=(6, 3)),),
+        hint=(
+            "$x_j$ is in $c_j$ with slope 1, and in the mean with slope $1/m$. The mean is in "
+            "every $c_i$ with slope −1.",
+            "The second way gives $-\\frac1m\\sum_i dc_i$ to each example.",
+        ),
+        praise="Subtracting a mean forward subtracts a mean backward.",
+        wrong_turns=[
+            WrongTurn(
+                "the mean as a constant",
+                lambda dc: dc,
+                "You take the mean as a constant. It moves when $x_j$ moves, and carries that to "
+                "every $c_i$.",
+            ),
+            WrongTurn(
+                "only the own share",
+                lambda dc: dc * (1 - 1 / len(dc)),
+                "You count what $x_j$ does to its own $c_j$ through the mean; it does the same to "
+                "all the other $c_i$.",
+            ),
+            WrongTurn(
+                "sum instead of mean",
+                lambda dc: dc - dc.sum(axis=0),
+                "The mean passes on only a share $1/m$ of each move: subtract the mean of `dc`, "
+                "not its sum.",
+            ),
+            WrongTurn(
+                "mean added",
+                lambda dc: dc + dc.mean(axis=0),
+                "The mean enters $c$ with a minus sign, and keeps it on the way back.",
+            ),
+            WrongTurn(
+                "mean over the features",
+                lambda dc: dc - dc.mean(axis=1, keepdims=True),
+                "Your mean runs over the features. The examples share a mean: `axis=0`.",
+            ),
+        ],
+    ),
+    TestExercise(
+        id="6.6",
+        title="Write the test",
+        solution=is_right,
+        right={
+            "the closed form": _dx,
+            "the walk, node by node": _dx_by_nodes,
+            "bnlib's": _dx_of_the_library,
+            "one feature at a time": _dx_one_feature_at_a_time,
+        },
+        wrong=[
+            WrongTurn(
+                "constants",
+                _dx_constants,
+                "A backward pass slips through that takes both statistics as constants.",
+            ),
+            WrongTurn(
+                "no variance term",
+                _dx_no_variance_term,
+                "One slips through that has lost the term through the variance. Is your `dy` "
+                "random, or the same for all examples?",
+            ),
+            WrongTurn(
+                "no mean term",
+                _dx_no_mean_term,
+                "One slips through that has lost the term through the mean.",
+            ),
+            WrongTurn(
+                "no gamma",
+                _dx_no_gamma,
+                "One slips through that has lost $\\gamma$. Which $\\gamma$ do you try it with?",
+            ),
+            WrongTurn(
+                "no eps",
+                _dx_no_eps,
+                "One slips through that has lost $\\varepsilon$. How large is yours, beside the "
+                "variance of your `x`?",
+            ),
+            WrongTurn(
+                "always 0",
+                _dx_zero,
+                "One slips through that always answers 0. Is 0 the right answer for your inputs?",
+            ),
+        ],
+        hint=(
+            "Which loss? A plain sum of $y$ never changes, so its gradient is 0. Weigh the entries "
+            "of $y$ with random numbers: `(dy * y).sum()`.",
+            "Choose a γ other than 1, an ε that is not tiny (0.1, say), and five examples or more; "
+            "compare every entry of `dx` with its slope.",
+            "For each place: `x` with that entry up by `h`, and down; the difference of the losses "
+            "over `2 * h`. Then `np.allclose`.",
+        ),
+        praise="This test now stands between you and six mistakes.",
+    ),
+    FunctionExercise(
+        id="6.7",
+        title="The whole backward pass",
+        keeps="batch_norm_backward",
+        solution=batch_norm_backward,
+        inputs=_rows_or_images,
+        returns=("dx", "dgamma", "dbeta"),
+        terms=_terms,
+        terms_of="dx",
+        hint=(
+            "Rows first: call the nodes in the order of the walk, and add both shares of `dc`.",
+            "Images: `dy.transpose(0, 2, 3, 1).reshape(-1, C)` makes the rows; the two steps are "
+            "undone in the reverse order.",
+        ),
+        praise="The layer goes both ways now, for rows and for images.",
+        wrong_turns=[
+            WrongTurn(
+                "reshape without transpose",
+                _reshaped_without_transpose,
+                "Rows are right. For images `reshape(-1, C)` alone mixes channels and places: the "
+                "channel must be the last axis first (`transpose(0, 2, 3, 1)`).",
+            ),
+            WrongTurn(
+                "back by reshape alone",
+                _back_without_transpose,
+                "Rows are right. On the way back to an image the rows have shape $(N, H, W, C)$ "
+                "first; then the channel goes to its place.",
+            ),
+        ],
+    ),
+    FunctionExercise(
+        id="6.8",
+        title="In one line",
+        keeps="dx_in_one_line",
+        solution=dx_in_one_line,
+        inputs=_one_line_inputs,
+        terms=lambda dy, x_hat, gamma, s: backward_terms(dy, x_hat, gamma / s),
+        hint=(
+            "Centring subtracts the mean over the batch. Which of the two terms of $dc$ has a mean "
+            "that is not 0?",
+            "$\\hat{x}$ has mean 0, and $\\overline{dy\\,\\hat{x}}$ is one number a feature. So "
+            "only `dy` loses its mean.",
+        ),
+        praise="Itself, minus the mean's share, minus the variance's share.",
+    ),
+    FunctionExercise(
+        id="6.9",
         title="When the statistics really are constants",
         solution=eval_backward,
         inputs=_eval_inputs,
@@ -248,62 +466,24 @@ EXERCISES = [
         wrong_turns=[
             WrongTurn(
                 "training's terms",
-                lambda dy, gamma, running_var, eps: (
-                    (dy - dy.mean(axis=0)) * gamma / np.sqrt(running_var + eps)
-                ),
+                lambda dy, gamma, var, eps: (dy - dy.mean(axis=0)) * gamma / np.sqrt(var + eps),
                 "You subtract the mean of `dy`: that is the share of a mean computed from this "
                 "batch. Here the mean is a stored number.",
             ),
             WrongTurn(
                 "ε outside the root",
-                lambda dy, gamma, running_var, eps: dy * gamma / (np.sqrt(running_var) + eps),
+                lambda dy, gamma, var, eps: dy * gamma / (np.sqrt(var) + eps),
                 "Your `eps` stands outside the root.",
             ),
             WrongTurn(
                 "γ missing",
-                lambda dy, gamma, running_var, eps: dy / np.sqrt(running_var + eps),
+                lambda dy, gamma, var, eps: dy / np.sqrt(var + eps),
                 "γ is missing from the slope.",
             ),
             WrongTurn(
                 "variance, not its root",
-                lambda dy, gamma, running_var, eps: dy * gamma / (running_var + eps),
+                lambda dy, gamma, var, eps: dy * gamma / (var + eps),
                 "You divide by the variance; the slope has its square root.",
-            ),
-        ],
-    ),
-    ValueExercise(
-        id="6.5",
-        title="By hand",
-        solution=second_example_only,
-        rtol=5e-3,
-        atol=5e-3,
-        hint=(
-            "$\\gamma\\,dy = (0, 2, 0)$. Its mean is 2/3, and its mean product with $\\hat{x} = "
-            "(-½, -½, 1)$ is −1/3.",
-            "So $dx = \\frac12\\left((0,2,0) - \\frac23 + \\frac13\\hat{x}\\right)$.",
-        ),
-        praise="And it adds up to 0, as it must.",
-        wrong_turns=[
-            WrongTurn(
-                "statistics as constants",
-                np.array([0.0, 1.0, 0.0]),
-                "That is $dy\\,\\gamma/s$, with the statistics taken as constants. It does not add "
-                "up to 0.",
-            ),
-            WrongTurn(
-                "no term through the variance",
-                np.array([-1 / 3, 2 / 3, -1 / 3]),
-                "The term through the mean is there; the one through the variance is missing.",
-            ),
-            WrongTurn(
-                "γ missing",
-                np.array([-5, 7, -2]) / 24,
-                "Half of what it should be: γ = 2 is missing.",
-            ),
-            WrongTurn(
-                "sign of the variance term",
-                np.array([-3, 9, -6]) / 12,
-                "The term through the variance has the wrong sign: minus times minus.",
             ),
         ],
     ),
@@ -316,7 +496,7 @@ QUIZ = [
             "All ones": "That is $\\partial\\ell/\\partial y$.",
             "γ/s": "Only if the statistics were constants.",
             "Zero": "The $y$ of a channel add up to $m\\beta$ whatever $x$ is. A gradient check "
-            "with this loss checks nothing.",
+            "with this loss does not see a missing $\\gamma$ or a missing variance term.",
         },
         correct=2,
     ),

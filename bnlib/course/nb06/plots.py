@@ -2,18 +2,20 @@
 
 import numpy as np
 
-from bnlib.course.kit.plots import figure
+from bnlib.course.kit.figures import described
+from bnlib.course.kit.plots import course_of, figure, plot_curves, plot_heatmap
 from bnlib.course.kit.style import COLORS
+from bnlib.course.kit.words import number, span, spoken
 
 _FORWARD, _BACK = COLORS["blue"], COLORS["vermillion"]
 
 
-def plot_backward_graph(forward, backward, *, title=None, ax=None):
+def plot_backward_graph(forward, backward=None, *, title=None, ax=None):
     """The computational graph of one feature, each box with its value and its gradient.
 
     forward   dict node -> value, an array of a few numbers or one number, for the nodes
               x, mu_B, c (x minus mean), var_B, s (root), x_hat, y
-    backward  dict node -> ∂ℓ/∂node, likewise
+    backward  dict node -> ∂ℓ/∂node, likewise; or None, to draw the values alone
     """
     places = {
         "x": (0.0, 0.0, "$x$"),
@@ -41,21 +43,30 @@ def plot_backward_graph(forward, backward, *, title=None, ax=None):
     for name, (px, py, _) in places.items():
         value, gradient = (1.48, 1.27) if py else (-0.29, -0.5)  # away from the arrows
         ax.text(px, value, _numbers(forward[name]), color=_FORWARD, fontsize=13, **center)
-        ax.text(px, gradient, _numbers(backward[name]), **back, **center)
+        if backward:
+            ax.text(px, gradient, _numbers(backward[name]), **back, **center)
     ax.text(-0.6, -0.85, "upright: the value", color=_FORWARD, fontsize=13, va="center")
-    ax.text(1.7, -0.85, "italic: the gradient of the loss", va="center", **back)
+    if backward:
+        ax.text(1.7, -0.85, "italic: the gradient of the loss", va="center", **back)
     ax.set(xlim=(-0.9, 9.8), ylim=(-1.0, 1.65))
     ax.set_axis_off()
     ax.set_title(title or "Values flow right, gradients flow left")
-    return ax
+    boxes = (
+        f"{spoken(label)} is {_numbers(forward[name])}"
+        + (f", its gradient {_numbers(backward[name])}." if backward else ".")
+        for name, (_, _, label) in places.items()
+    )
+    return described(
+        ax,
+        "A graph. x leads to the mean and to c, the mean to c, c to the variance and to x̂, the "
+        f"variance to the root s, s to x̂, and x̂ to y. {' '.join(boxes)}",
+    )
 
 
 def plot_jacobian(jacobian, *, title=None, ax=None):
     """How much each x̂ moves per unit of each x: (m, m), with the numbers written in."""
-    from bnlib.course.kit.plots import plot_heatmap
-
     m, top = len(jacobian), np.abs(jacobian).max()
-    return plot_heatmap(
+    ax = plot_heatmap(
         jacobian,
         rows=range(1, m + 1),
         cols=range(1, m + 1),
@@ -67,6 +78,13 @@ def plot_jacobian(jacobian, *, title=None, ax=None):
         cmap="PuOr",
         title=title,
         ax=ax,
+    )
+    off = jacobian[~np.eye(m, dtype=bool)]
+    return described(
+        ax,
+        f"A table of slopes, {m} by {m}: how much example i moves per unit that example j is "
+        f"nudged. The diagonal lies from {span(np.diag(jacobian))}. Off it, {np.sum(off < 0)} "
+        f"of {len(off)} entries are negative, and all lie from {span(off)}.",
     )
 
 
@@ -91,26 +109,41 @@ def plot_gradient_error(steps, errors, *, title=None, ax=None):
     ax.set(xlabel="step size $h$ (units of $x$)", ylabel="relative error of $dx$")
     ax.set_title(title or "A check by finite differences has a best step")
     ax.legend(loc="upper center")
-    return ax
+    return described(
+        ax,
+        f"Relative error of a central difference against its step size, {span(steps)}, both axes "
+        f"logarithmic: a V. From the right it falls with the square of the step, from "
+        f"{number(errors[steps.argmax()], 1)}; to the left it rises as one over the step, to "
+        f"{number(errors[steps.argmin()], 1)}. It is least at a step of about "
+        f"{number(steps[errors.argmin()], 1)}.",
+    )
 
 
-def plot_two_gradients(steps, curves, norms, *, size=(10.4, 4.3)):
-    """Training with the full gradient and with the statistics taken as constants.
+def plot_dropped_terms(runs, *, rate, rates=(0.1, 0.3, 1.0), per_point=20, size=(10.4, 4.6)):
+    """Training with the full gradient and with terms left out: the loss, and a useless bias.
 
-    steps   (T,) training steps
-    curves  dict label -> (seeds, T) training loss
-    norms   dict label -> (seeds, T) length of the bias before the normalization
+    runs   dict label -> (loss, length), each (rates, seeds, T); what train_with_dropped_terms gives
+    rate   which of the rates is drawn
     """
-    from bnlib.course.kit.plots import plot_curves
-
     fig, (left, right) = figure(1, 2, size=size)
-    plot_curves(steps, curves, xlabel="training step", ylabel="training loss (nats)", ax=left,
-                title="Without the mean's term: a higher loss …")  # fmt: skip
-    plot_curves(steps, norms, xlabel="training step", ylabel=r"length of the bias, $\|b\|$",
-                ax=right, title="… and a bias that grows for nothing")  # fmt: skip
-    right.get_legend().remove()
-    left.set_ylim(0, None)
-    return fig
+    place = list(rates).index(rate)
+    points = next(iter(runs.values()))[0].shape[-1]
+    steps = per_point * np.arange(1, points + 1)
+    for ax, part, ylabel, title in (
+        (left, 0, "training loss (nats)", f"Loss at rate {rate:g}"),
+        (right, 1, r"length of the bias, $\|b\|$", "Bias before the first BN"),
+    ):
+        curves = {label: pair[part][place] for label, pair in runs.items()}
+        plot_curves(steps, curves, xlabel="training step", ylabel=ylabel, ax=ax, title=title)
+        ax.get_legend().remove()
+        ax.set_ylim(0, None)
+    fig.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    told = (
+        f"{what} {label}: {course_of(steps, pair[part][place])}"
+        for part, what in enumerate(("Left, the training loss,", "Right, the bias's length,"))
+        for label, pair in runs.items()
+    )
+    return described(fig, f"Two panels over the training step. {' '.join(told)}")
 
 
 def _numbers(values):

@@ -3,58 +3,175 @@
 import numpy as np
 
 from bnlib.course.kit.exercises import (
+    ClassExercise,
     FunctionExercise,
     PredictionExercise,
     ValueExercise,
     WrongTurn,
 )
+from bnlib.course.kit.layer import BatchNorm, batch_norm
 from bnlib.course.kit.quiz import Question
 
 # ── 7.2 ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-def update_running(running_mean, running_var, x, momentum):
-    m = len(x)
-    mean = (1 - momentum) * running_mean + momentum * x.mean(axis=0)
-    var = (1 - momentum) * running_var + momentum * x.var(axis=0) * m / (m - 1)
-    return mean, var
+def _life_of_a_layer(layer_class, batches, digit, dy, eps):
+    """What happens to a layer: trained, asked, trained on, and with momentum=None."""
+    layer = layer_class(batches[0].shape[1], eps=eps)
+    layer.gamma[:] = GAMMA  # at 1 and 0 mistakes would hide
+    layer.beta[:] = BETA
+    yield "the output of the first batch", layer(batches[0])
+    yield "`running_mean` after one batch", layer.running_mean
+    yield "`running_var` after one batch", layer.running_var
+    layer(batches[1])
+    yield "`running_mean` after two batches", layer.running_mean
+    yield "`running_var` after two batches", layer.running_var
+    yield "`num_batches_tracked` after two batches", layer.num_batches_tracked
+    yield "`backward` in training mode", layer.backward(dy)
+    yield "`dgamma` in training mode", layer.dgamma
+    yield "`dbeta` in training mode", layer.dbeta
+    layer.eval()
+    yield "the output of a batch in inference mode", layer(batches[0])
+    yield "the output of one example in inference mode", layer(digit)
+    yield "`running_mean` after inference mode (nothing is to change there)", layer.running_mean
+    layer(batches[1])
+    yield "`backward` in inference mode", layer.backward(dy)
+    yield "`dgamma` in inference mode", layer.dgamma
+    plain = layer_class(batches[0].shape[1], eps=eps, momentum=None)
+    for batch in batches:
+        plain(batch)
+    yield "`running_mean` with `momentum=None`, after two batches", plain.running_mean
+    yield "`running_var` with `momentum=None`, after two batches", plain.running_var
 
 
-def _running(rng):
-    x = rng.normal(size=(6, 3)) * rng.uniform(0.5, 2, size=3) + rng.uniform(-3, 3, size=3)
-    return rng.normal(size=3), rng.uniform(0.5, 2, size=3), x, rng.uniform(0.1, 0.35)
+GAMMA, BETA = np.array([1.5, -0.7, 2.0, 0.4]), np.array([0.3, -1.2, 0.8, 2.1])
 
 
-def _keras_momentum(running_mean, running_var, x, momentum):
-    return update_running(running_mean, running_var, x, 1 - momentum)
+def _layer_inputs(rng):
+    shape = (9, 4) if rng.random() < 0.5 else (5, 4, 3, 2)
+    line_up = (1, -1) + (1,) * (len(shape) - 2)
+    scale = rng.uniform(0.5, 2, size=4).reshape(line_up)
+    centre = rng.uniform(-3, 3, size=4).reshape(line_up)
+    batches = [rng.normal(size=shape) * scale + centre for _ in range(2)]
+    digit = rng.normal(size=(1, *shape[1:])) * scale + centre
+    return batches, digit, rng.normal(0.3, 1, size=shape), rng.uniform(0.05, 0.2)
 
 
-def _biased(running_mean, running_var, x, momentum):
-    mean, _ = update_running(running_mean, running_var, x, momentum)
-    return mean, (1 - momentum) * running_var + momentum * x.var(axis=0)
-
-
-def _added(running_mean, running_var, x, momentum):
-    m = len(x)
-    return running_mean + momentum * x.mean(axis=0), running_var + momentum * x.var(axis=0) * m / (
-        m - 1
+def _refuses_one_value(layer_class, rng):
+    layer = layer_class(4)
+    try:
+        layer(rng.normal(size=(1, 4)))
+    except ValueError:
+        if np.any(layer.running_mean) or layer.num_batches_tracked:
+            return (
+                "A batch of one is refused, but too late: `running_mean` or "
+                "`num_batches_tracked` has changed already."
+            )
+        return None
+    return (
+        "In training mode a batch of one value per channel has no variance to speak of: raise a "
+        "`ValueError`."
     )
 
 
-def _replaced(running_mean, running_var, x, momentum):
-    return x.mean(axis=0), x.var(axis=0, ddof=1)
+def _keeps_the_dtype(layer_class, rng):
+    y = layer_class(4)(rng.normal(size=(6, 4)).astype(np.float32))
+    if y.dtype != np.float32:
+        return (
+            f"A float32 batch comes out as {y.dtype}; the next layer wants the type that came in: "
+            "`y.astype(x.dtype)`."
+        )
+    return None
 
 
-def _keras(running_mean, running_var, x, momentum):
-    return _biased(running_mean, running_var, x, 1 - momentum)
+class _Keras(BatchNorm):  # momentum weighs the old value, the variance is biased
+    def __init__(self, num_features, eps=1e-5, momentum=0.1):
+        super().__init__(num_features, eps, None if momentum is None else 1 - momentum)
+
+    def forward(self, x):
+        before = self.running_var
+        y = super().forward(x)
+        if self.training:
+            axes = (0,) if x.ndim == 2 else (0, 2, 3)
+            weight = 1 / self.num_batches_tracked if self.momentum is None else self.momentum
+            self.running_var = (1 - weight) * before + weight * x.var(axis=axes)
+        return y
 
 
-def _deviation(running_mean, running_var, x, momentum):
-    mean, _ = update_running(running_mean, running_var, x, momentum)
-    return mean, (1 - momentum) * running_var + momentum * x.std(axis=0, ddof=1)
+class _MomentumSwapped(BatchNorm):
+    def __init__(self, num_features, eps=1e-5, momentum=0.1):
+        super().__init__(num_features, eps, None if momentum is None else 1 - momentum)
 
 
-# ── 7.3 ─────────────────────────────────────────────────────────────────────────────────────────
+class _Biased(BatchNorm):
+    def forward(self, x):
+        before = self.running_var
+        y = super().forward(x)
+        if self.training:
+            axes = (0,) if x.ndim == 2 else (0, 2, 3)
+            weight = 1 / self.num_batches_tracked if self.momentum is None else self.momentum
+            self.running_var = (1 - weight) * before + weight * x.var(axis=axes)
+        return y
+
+
+class _UnbiasedForTheBatch(BatchNorm):
+    def forward(self, x):
+        if not self.training:
+            return super().forward(x)
+        m = x.size // x.shape[1]
+        y = super().forward(x)
+        shape = [1, -1] + [1] * (x.ndim - 2)
+        return (y - self.beta.reshape(shape)) * np.sqrt((m - 1) / m) + self.beta.reshape(shape)
+
+
+class _UpdatesInEval(BatchNorm):
+    def forward(self, x):
+        y = super().forward(x)
+        if not self.training:
+            axes = (0,) if x.ndim == 2 else (0, 2, 3)
+            self.running_mean = 0.9 * self.running_mean + 0.1 * x.mean(axis=axes)
+        return y
+
+
+class _StartsAtZero(BatchNorm):
+    def __init__(self, *arguments, **named):
+        super().__init__(*arguments, **named)
+        self.running_var = np.zeros_like(self.running_var)
+
+
+class _BatchStatisticsInEval(BatchNorm):
+    def forward(self, x):
+        if self.training:
+            return super().forward(x)
+        super().forward(x)
+        return batch_norm(x, self.gamma, self.beta, self.eps)[0]
+
+
+class _TrainingsBackwardInEval(BatchNorm):
+    def backward(self, dy):
+        if self.training:
+            return super().backward(dy)
+        super().backward(dy)
+        return dy - dy.mean(axis=0)
+
+
+class _NoneIsTheDefault(BatchNorm):
+    def __init__(self, num_features, eps=1e-5, momentum=0.1):
+        super().__init__(num_features, eps, 0.1 if momentum is None else momentum)
+
+
+# ── 7.4 ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def causes():
+    # A: fine on its own training set in both modes, and on test batches that bring their own
+    #    statistics. Only the stored ones do not fit the test pictures: they have shifted.
+    # B: wrong in eval() on the very set it was trained on: the stored statistics are not there yet.
+    # C: every reading in eval() is fine; the bad one was taken in train(), in small batches.
+    return np.array([3, 2, 1])
+
+
+# ── 7.5 ─────────────────────────────────────────────────────────────────────────────────────────
 
 
 def fold(weight, bias, gamma, beta, mean, var, eps):
@@ -97,7 +214,7 @@ def _fold_no_mean(weight, bias, gamma, beta, mean, var, eps):
     return fold(weight, bias, gamma, beta, np.zeros_like(mean), var, eps)
 
 
-# ── 7.4 ─────────────────────────────────────────────────────────────────────────────────────────
+# ── 7.6 ─────────────────────────────────────────────────────────────────────────────────────────
 
 
 def updates_until_one_percent():
@@ -128,56 +245,144 @@ EXERCISES = [
             ),
         ],
     ),
-    FunctionExercise(
+    ClassExercise(
         id="7.2",
-        title="One update of the running statistics",
-        solution=update_running,
-        inputs=_running,
-        returns=("running_mean", "running_var"),
+        title="The layer as a class",
+        keeps="BatchNorm",
+        solution=BatchNorm,
+        scenario=_life_of_a_layer,
+        inputs=_layer_inputs,
+        also=(_refuses_one_value, _keeps_the_dtype),
         hint=(
-            "`momentum` weighs the *new* value, here and in PyTorch.",
-            "The variance that enters is the unbiased one: `x.var(axis=0) * m / (m - 1)`.",
+            "List what the object must remember between two calls: two parameters, two running "
+            "arrays, a counter, and what `backward` needs of the last `forward`.",
+            "Training: `y, self.cache = batch_norm(x, …)`, then the counter, then the two running "
+            "arrays, the variance times $m/(m-1)$. The weight of the new value is `momentum`, or "
+            "1 over the counter where `momentum` is None.",
+            "Inference: a straight line per channel. For images the numbers per channel must be "
+            "lined up: `reshape(1, -1, 1, 1)`. `backward` then multiplies by the slope.",
         ),
-        praise="PyTorch's convention, to the last digit.",
+        praise="A whole layer: it trains, it answers for one example, and it goes back both ways.",
         wrong_turns=[
             WrongTurn(
+                "Keras altogether",
+                _Keras,
+                "Your running statistics follow Keras and Flax: `momentum` weighs the old value, "
+                "and the variance is biased. Here it is the other way round, twice.",
+            ),
+            WrongTurn(
                 "momentum the other way round",
-                _keras_momentum,
+                _MomentumSwapped,
                 "Your `momentum` weighs the old value, as in Keras and Flax. Here it weighs the "
                 "new one.",
             ),
             WrongTurn(
-                "Keras altogether",
-                _keras,
-                "That is the convention of Keras and Flax: `momentum` weighs the old value, and "
-                "the variance is biased. Here it is the other way round, twice.",
-            ),
-            WrongTurn(
-                "biased variance",
-                _biased,
+                "biased variance kept",
+                _Biased,
                 "`running_mean` is right. Your `running_var` takes in the biased variance; the "
                 "running one averages $\\frac{m}{m-1}\\sigma^2_\\mathcal{B}$.",
             ),
             WrongTurn(
-                "old value not shrunk",
-                _added,
-                "You add the new share without making room: the old value must be weighed by "
-                "`1 - momentum`.",
+                "unbiased variance for the batch",
+                _UnbiasedForTheBatch,
+                "You normalize the batch with the unbiased variance. The batch itself is divided "
+                "by the biased one; only the running variance takes the unbiased one.",
             ),
             WrongTurn(
-                "the batch's statistics",
-                _replaced,
-                "You return this batch's statistics: what was stored is lost.",
+                "updates in inference mode",
+                _UpdatesInEval,
+                "Your layer goes on updating `running_mean` in inference mode: there the stored "
+                "numbers are used, and stay.",
             ),
             WrongTurn(
-                "deviation instead of variance",
-                _deviation,
-                "`running_mean` is right. You mix a standard deviation into a variance.",
+                "running variance from 0",
+                _StartsAtZero,
+                "Your `running_var` starts at 0. It starts at 1, so that a fresh layer in "
+                "inference mode changes nothing (but for ε).",
+            ),
+            WrongTurn(
+                "batch statistics in inference mode",
+                _BatchStatisticsInEval,
+                "In inference mode your layer still uses the statistics of the batch: the stored "
+                "numbers wait for their use.",
+            ),
+            WrongTurn(
+                "training's backward in inference mode",
+                _TrainingsBackwardInEval,
+                "In inference mode your `backward` still goes through the statistics. They are "
+                "stored numbers there: a straight line, exercise 6.9.",
+            ),
+            WrongTurn(
+                "momentum=None as the default",
+                _NoneIsTheDefault,
+                "With `momentum=None` all batches so far weigh alike: the weight of the new one is "
+                "1 over `num_batches_tracked`.",
+            ),
+        ],
+    ),
+    PredictionExercise(
+        id="7.3",
+        title="What new statistics cannot repair",
+        choices=("half contrast", "+0.5", "+0.5, cut at 1", "negative"),
+        answer="negative",
+        hint="Which of the four can be written as $u \\mapsto au + b$ with $a > 0$?",
+        praise="A factor below 0 turns every $\\hat{x}$ round, and no statistics turn it back.",
+        note="Half contrast and brightness are $u \\mapsto au + b$ with $a > 0$: mean and variance "
+        "take that out. Cutting at 1 is not, but it touches few pixels that matter. A negative has "
+        "$a = -1$: every $\\hat{x}$ changes its sign.",
+        wrong_turns=[
+            WrongTurn(
+                "cut at 1",
+                "+0.5, cut at 1",
+                "Cut pixels are lost, indeed; but what is left of the strokes still stands out.",
+            ),
+            WrongTurn(
+                "half contrast",
+                "half contrast",
+                "Half the contrast halves mean and deviation, and normalizing divides by it.",
+            ),
+            WrongTurn(
+                "+0.5",
+                "+0.5",
+                "A constant is added to every pixel, so to every mean, which is subtracted.",
+            ),
+        ],
+    ),
+    ValueExercise(
+        id="7.4",
+        title="Find the cause",
+        solution=causes,
+        rtol=0,
+        hint=(
+            "Go column by column. Which statistics does each reading use: the batch's, or the "
+            "stored ones?",
+            "Stored statistics that fail on the training set itself cannot be a matter of the test "
+            "data.",
+        ),
+        praise="Two readings, one mode each, tell the bugs apart: train() and eval() on one set.",
+        wrong_turns=[
+            WrongTurn(
+                "A and B exchanged",
+                np.array([2, 3, 1]),
+                "C is right. Look at the *training* set in `eval()`: whose stored statistics fail "
+                "even there?",
+            ),
+            WrongTurn(
+                "A as eval forgotten",
+                np.array([1, 2, 3]),
+                "B is right. A's low reading was taken in `eval()`: nothing was forgotten there.",
+            ),
+            WrongTurn(
+                "C as shift",
+                np.array([3, 2, 3]),
+                "A and B are right. C's test set reads well in `eval()`; only small batches in "
+                "`train()` do not.",
             ),
         ],
     ),
     FunctionExercise(
-        id="7.3",
+        id="7.5",
+        keeps="fold",
         title="Fold the layer away",
         solution=fold,
         inputs=_layer,
@@ -220,7 +425,7 @@ EXERCISES = [
         ],
     ),
     ValueExercise(
-        id="7.4",
+        id="7.6",
         title="How long does the start value linger?",
         solution=updates_until_one_percent,
         rtol=0.0,

@@ -2,8 +2,10 @@
 
 import numpy as np
 
-from bnlib.course.kit.plots import figure
+from bnlib.course.kit.figures import described
+from bnlib.course.kit.plots import course_of, figure
 from bnlib.course.kit.style import COLORS
+from bnlib.course.kit.words import listing, number, span, spoken
 
 
 def plot_error_against_batch(sizes, errors, *, stored, title=None, ax=None):
@@ -27,7 +29,14 @@ def plot_error_against_batch(sizes, errors, *, stored, title=None, ax=None):
     ax.set(xlabel="test batch size", ylabel="test error (%)", ylim=(0, None))
     ax.set_title(title or "")
     ax.legend()
-    return ax
+    middle = np.median(errors, axis=0)
+    points = (f"{number(error)} % at {m}" for m, error in zip(sizes, middle, strict=True))
+    return described(
+        ax,
+        f"Test error against the size of the test batch. With the statistics of the test batch, "
+        f"median of {len(errors)} seeds: {listing(points)}. With stored statistics it is "
+        f"{span(stored)} % at every size.",
+    )
 
 
 def plot_paired_errors(groups, *, labels, title=None, ax=None):
@@ -54,4 +63,30 @@ def plot_paired_errors(groups, *, labels, title=None, ax=None):
     ax.set(ylabel="test error (%)", ylim=(0, 105))
     ax.set_title(title or "")
     ax.legend(loc="upper left")
-    return ax
+    pairs = (
+        f"{spoken(name)}: {listing(f'{100 * np.mean(errors):.0f} %' for errors in pair)}."
+        for name, pair in groups.items()
+    )
+    return described(
+        ax,
+        f"Pairs of bars of test error for {len(groups)} kinds of test data, first "
+        f"{labels[0]}, then {labels[1]}. {' '.join(pairs)}",
+    )
+
+
+def plot_repair(steps, curves, *, title=None, ax=None):
+    """Test accuracy of the net of notebook 01 and of the same net with a BN in each layer.
+
+    steps   (T,) training steps
+    curves  dict of three: without BN, with bnlib's, with the learner's -> (T,) shares 0..1
+    """
+    ax = figure(size=(8.0, 4.6))[1] if ax is None else ax
+    (plain, low), (library, broad), (own, thin) = curves.items()
+    ax.plot(steps, low, color=COLORS["vermillion"], linestyle="-", marker="o", label=plain)
+    ax.plot(steps, broad, color=COLORS["sky"], linestyle="-", linewidth=9, alpha=0.6, label=library)
+    ax.plot(steps, thin, color=COLORS["blue"], linestyle="--", marker="s", label=own)
+    ax.set(xlabel="training step", ylabel="share of test digits right", ylim=(0, 1))
+    ax.set_title(title or "Six sigmoid layers, without and with BN")
+    ax.legend(loc="center right")
+    told = " ".join(f"{label}: {course_of(steps, curve)}" for label, curve in curves.items())
+    return described(ax, f"Share of test digits right over the training step. {told}")

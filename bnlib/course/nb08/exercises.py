@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from bnlib.course import nb08
 from bnlib.course.kit.exercises import (
     FunctionExercise,
     PredictionExercise,
@@ -9,6 +10,7 @@ from bnlib.course.kit.exercises import (
     WrongTurn,
 )
 from bnlib.course.kit.quiz import Question
+from bnlib.course.kit.runs import stored_runs
 
 # ── 8.3 ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -35,33 +37,41 @@ def fair_gain(without, with_bn):
     return at_its_best_rate(with_bn) - at_its_best_rate(without)
 
 
+# What a rate adds to 0.6 in the first three seeds, and in the others. Each choice but the right one
+# falls for another row.
+_RATES = {
+    "the mean of the first two": (0.12, 0.08, 0.0, 0.0),
+    "the first seed": (0.17, 0.0, 0.01, 0.01),
+    "the second, or the larger of the two": (0.0, 0.18, 0.02, 0.02),
+    "the smaller of the two": (0.09, 0.09, -0.05, 0.03),
+    "the median of three": (0.095, 0.08, 0.20, 0.0),
+    "the mean of three": (0.09, 0.085, 0.26, -0.2),
+    "the mean of all": (0.05, 0.05, 0.23, 0.23),
+    "the mean of the others": (-0.1, -0.1, 0.25, 0.25),
+    "none": (-0.2, -0.2, -0.2, -0.2),
+}
+
+
 def _two_tables(rng):
-    """(rates, seeds): four choices of a net's rate, by the first two seeds, by the others, by all
-    of them, and by the gain over the other net, give four different rates."""
-    rates, seeds = 6, 5
-    tables = []
-    for best, best_of_other in rng.permutation([[1, 4], [4, 1]]):
-        table = 0.6 + rng.uniform(0, 0.004, size=(rates, seeds))
-        table[best, :2] += 0.1
-        table[best_of_other, :2] += 0.05
-        table[best - 1, 2:] += 0.2
-        table[best + 1] += [0.09, 0.09, 0.18, 0.18, 0.18]
-        tables.append(table)
-    return tuple(tables)
+    """(rates, seeds), (rates, seeds): whatever chooses a net's rate, each choice is another row."""
+    rows = np.array(list(_RATES.values()))
+    seeds = rng.integers(5, 8)
+    rows = np.hstack([rows, np.repeat(rows[:, 3:], seeds - 4, axis=1)])
+    order = rng.permutation(len(rows))
+    tables = rows[order], rows[np.roll(order, rng.integers(1, len(rows)))]
+    return tuple(0.6 + table + rng.uniform(0, 0.004, table.shape) for table in tables)
 
 
-def _chosen_on_all(without, with_bn):
-    def at_its_best_rate(accuracy):
-        return accuracy[accuracy.mean(axis=1).argmax(), 2:]
+def _chosen_by(rule):
+    """The right measurement, after a choice by rule((rates, seeds)) -> (rates,)."""
 
-    return at_its_best_rate(with_bn) - at_its_best_rate(without)
+    def gain(without, with_bn):
+        def at_its_best_rate(accuracy):
+            return accuracy[rule(accuracy).argmax(), 2:]
 
+        return at_its_best_rate(with_bn) - at_its_best_rate(without)
 
-def _chosen_on_the_others(without, with_bn):
-    def at_its_best_rate(accuracy):
-        return accuracy[accuracy[:, 2:].mean(axis=1).argmax(), 2:]
-
-    return at_its_best_rate(with_bn) - at_its_best_rate(without)
+    return gain
 
 
 def _largest_gain(without, with_bn):
@@ -96,8 +106,12 @@ def _rate_of(chooser):
 # ── 8.5 ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-def seconds_gained():
-    return 7 / 1.4
+def doubtful_point():
+    runs = stored_runs()
+    steps = nb08.steps_to(0.85, runs["larger_accuracy"], runs["curves_steps"])
+    arrived = np.isfinite(steps).sum(axis=2)  # (2 nets, rates): how many of the three seeds
+    ((net, rate),) = np.argwhere((arrived > 0) & (arrived < 3))
+    return runs["curves_rates"][rate], arrived[net, rate]
 
 
 EXERCISES = [
@@ -136,8 +150,8 @@ EXERCISES = [
             WrongTurn(
                 "the same",
                 (0.5, 1.5),
-                "The cliff does move. Long weights shrink the gradient, and a large step makes "
-                "long weights: with BN, the step brakes by itself.",
+                "The largest rate does grow. Long weights shrink the gradient, and a large step "
+                "makes long weights: with BN a step that is too large brakes the next ones.",
             ),
             WrongTurn(
                 "less",
@@ -148,13 +162,13 @@ EXERCISES = [
             WrongTurn(
                 "too far",
                 (13.0, 100.0),
-                "A little too far: the weights before BN would bear it, the output layer does not.",
+                "A little too far. The output layer has no BN after it, and so no such brake.",
             ),
             WrongTurn(
                 "anything goes",
                 (100.0, 10_000.0),
-                "The output layer has no BN after it, nor have $\\gamma$ and $\\beta$. They "
-                "meet their cliff, only later.",
+                "The output layer has no BN after it, nor have $\\gamma$ and $\\beta$: from some "
+                "rate on nothing is learned with BN, too.",
             ),
         ],
         praise="Between three and ten, as far as the rates tried can tell.",
@@ -218,17 +232,18 @@ EXERCISES = [
         title="A fair comparison",
         solution=fair_gain,
         inputs=_two_tables,
+        axes=("rate", "seed"),
         hint=(
             "Two nets, so two rates to choose. Which columns may you look at when you choose?",
-            "`accuracy[:, :2].mean(axis=1).argmax()` is the row that is best on the first two "
-            "seeds.",
+            "`.mean(axis=1)` makes one number of each row, and `.argmax()` finds the largest row. "
+            "Which columns go into the mean, and which come out of that row?",
         ),
         praise="Each net at its own best rate, measured on seeds that had no say in the choice.",
         note="The best of twelve rates is in part the luckiest. Fresh seeds take the luck out.",
         wrong_turns=[
             WrongTurn(
                 "chosen on all",
-                _chosen_on_all,
+                _chosen_by(lambda accuracy: accuracy.mean(axis=1)),
                 "You let all seeds choose the rate. Then the winner is in part the luckiest, and "
                 "you measure its luck: choose on the first two only.",
             ),
@@ -245,9 +260,36 @@ EXERCISES = [
             ),
             WrongTurn(
                 "chosen on the others",
-                _chosen_on_the_others,
+                _chosen_by(lambda accuracy: accuracy[:, 2:].mean(axis=1)),
                 "You let the *other* seeds choose. Those are for measuring: choose on the first "
                 "two.",
+            ),
+            WrongTurn(
+                "chosen on the first seed",
+                _chosen_by(lambda accuracy: accuracy[:, 0]),
+                "Only the first seed had a say in your choice. Two may choose: take their mean.",
+            ),
+            WrongTurn(
+                "chosen by the larger of the two",
+                _chosen_by(lambda accuracy: accuracy[:, :2].max(axis=1)),
+                "One lucky seed decides your choice: it falls to the rate with the best *single* "
+                "result. Take the mean of the first two.",
+            ),
+            WrongTurn(
+                "chosen by the smaller of the two",
+                _chosen_by(lambda accuracy: accuracy[:, :2].min(axis=1)),
+                "You choose by the *worse* of the two seeds. Take their mean.",
+            ),
+            WrongTurn(
+                "chosen on three",
+                _chosen_by(lambda accuracy: accuracy[:, :3].mean(axis=1)),
+                "The third seed, with index 2, had a say in your choice: `:2` ends before it.",
+            ),
+            WrongTurn(
+                "by the median of three",
+                _chosen_by(lambda accuracy: np.median(accuracy[:, :3], axis=1)),
+                "Your median sees the third seed, which is for measuring. Take the mean of the "
+                "first two.",
             ),
             WrongTurn(
                 "one rate, by the gain",
@@ -281,20 +323,49 @@ EXERCISES = [
     ),
     ValueExercise(
         id="8.5",
-        title="Steps are not seconds",
-        solution=seconds_gained,
-        rtol=0.01,
-        hint="How long does the net with BN take, if the other takes 7 hours?",
-        praise="A seventh of the steps at 1.4 times the price: a fifth of the time.",
+        title="What is wrong with this figure?",
+        solution=doubtful_point,
+        hint=(
+            "A mean needs numbers. What becomes of a run that never reads 85 of 100?",
+            "`nb08.steps_to` gives NaN for such a run. How many of the three values of each rate "
+            "are numbers? `np.isfinite` tells.",
+        ),
+        praise="One run stands for three: the two that had not arrived after 3,000 steps are left "
+        "out of the mean, so the point lies too low, and looks as sure as the others.",
+        note="A mean over those that arrived leaves out the slowest. Draw every seed, or break the "
+        "line where one is missing.",
         wrong_turns=[
-            WrongTurn("multiplied", 9.8, "A dearer step makes BN slower, not faster: divide."),
-            WrongTurn("steps only", 7.0, "Those are steps. Each of them takes 1.4 times as long."),
             WrongTurn(
-                "upside down",
-                1.4 / 7,
-                "That is its share of the time: how many times is it faster?",
+                "the rate alone",
+                0.01,
+                "That is the rate. How many runs stand behind its point? Write both: (rate, runs).",
             ),
-            WrongTurn("subtracted", 5.6, "Factors are divided, not subtracted."),
+            WrongTurn(
+                "those that are missing",
+                (0.01, 2),
+                "That is the rate. But two are the runs that are *missing* from its point.",
+            ),
+            WrongTurn(
+                "three runs",
+                (0.01, 3),
+                "That is the rate. But not all three of its runs reached 85 of 100.",
+            ),
+            WrongTurn(
+                "turned round",
+                (1, 0.01),
+                "The other way round: first the rate, then the number of runs.",
+            ),
+            WrongTurn(
+                "the other end of the curve",
+                (30.0, 3),
+                "At rate 30 all three runs get there with BN; they are slow, and the point is "
+                "honest.",
+            ),
+            WrongTurn(
+                "where no run arrives",
+                (50.0, 0),
+                "At 50 no run gets there, so no point is drawn: nobody is misled.",
+            ),
         ],
     ),
 ]
@@ -316,7 +387,7 @@ QUIZ = [
             "BN makes gradients smaller": "Not as such. Only those of long weights.",
             "Long weights before BN get small gradients, so a step too large brakes the next": "Yes"
             ": $\\mathrm{BN}(aWu) = \\mathrm{BN}(Wu)$, and the gradient is divided by $a$ (section "
-            "3.3 of the paper).",
+            "3.3 of the paper). With the lengths held fixed, our net learns nothing at rate 30.",
             "Its inputs never change": "They do: $\\gamma$ and $\\beta$ are learned.",
         },
         correct=1,

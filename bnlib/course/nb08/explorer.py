@@ -5,8 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from bnlib.course.kit.explorer import Choice, Explorer, Slider
-from bnlib.course.kit.style import COLORS, LINESTYLES, MARKERS
-from bnlib.course.nb08.plots import NETS
+from bnlib.course.kit.style import COLORS, NETS
 
 KINDS = ("sigmoid", "ReLU")
 
@@ -23,7 +22,7 @@ class LearningRates(Explorer):
         "Batch Normalization and three with it. Right, the accuracy reached after 3,000 steps "
         "against the learning rate, with a line at the chosen rate."
     )
-    size = (9.0, 4.1)
+    size = (8.6, 3.8)
 
     def __init__(self, runs, **values):
         self.rates = [float(rate) for rate in runs["curves_rates"]]
@@ -39,15 +38,14 @@ class LearningRates(Explorer):
     def draw(self, fig):
         left, right = fig.subplots(1, 2, width_ratios=[1.25, 1], sharey=True)
         curves, dots = [], []
-        for i, (label, color) in enumerate(NETS.items()):
-            style = {"color": color, "linestyle": LINESTYLES[i]}
+        for label, style in NETS.items():
             for seed in range(self.accuracy.shape[3]):
-                (line,) = left.plot(self.steps, 0 * self.steps, linewidth=1.8, label=label, **style)
+                (line,) = left.plot(
+                    self.steps, 0 * self.steps, linewidth=1.8, **style | {"marker": ""}
+                )
                 line.set_label(label if seed == 0 else "_")
                 curves.append(line)
-            (dot,) = right.plot(
-                [1], [0], marker=MARKERS[i], markersize=7, linewidth=1.5, label=label, **style
-            )
+            (dot,) = right.plot([1], [0], markersize=7, linewidth=1.5, label=label, **style)
             dots.append(dot)
         left.set_xscale("log")
         left.set_xticks([30, 100, 300, 1000, 3000], ["30", "100", "300", "1,000", "3,000"])

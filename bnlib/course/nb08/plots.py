@@ -5,11 +5,10 @@ import copy
 import numpy as np
 from matplotlib.lines import Line2D
 
-from bnlib.course.kit.plots import figure, title_over_all
-from bnlib.course.kit.style import COLORS, LINESTYLES, MARKERS
-
-NETS = {"without BN": COLORS["vermillion"], "with BN": COLORS["blue"]}
-_COLORS = [*NETS.values(), COLORS["green"]]
+from bnlib.course.kit.figures import described
+from bnlib.course.kit.plots import course_of, figure, plot_accuracy_map, title_over_all
+from bnlib.course.kit.style import COLORS, NETS, look
+from bnlib.course.kit.words import number, span, spoken
 
 
 def plot_figure1(steps, accuracy, *, live=None, title=None):
@@ -22,21 +21,14 @@ def plot_figure1(steps, accuracy, *, live=None, title=None):
     Left, the first 3,000 steps on a logarithmic axis; right, all of them, cut at 0.9. A line is
     the median over the seeds, its band reaches from the worst to the best. Returns the Axes.
     """
-    fig, (left, right) = figure(1, 2, size=(9.4, 4.2), width_ratios=[1, 1.15])
-    for i, (label, color) in enumerate(NETS.items()):
+    fig, (left, right) = figure(1, 2, size=(9.0, 3.8), width_ratios=[1, 1.15])
+    for i, (label, style) in enumerate(NETS.items()):
         low, middle, high = np.percentile(accuracy[i], (0, 50, 100), axis=0)
         for ax in (left, right):
-            ax.fill_between(steps, low, high, color=color, alpha=0.25, linewidth=0)
-            ax.plot(steps, middle, color=color, linestyle=LINESTYLES[i], label=label)
+            ax.fill_between(steps, low, high, color=style["color"], alpha=0.25, linewidth=0)
+            ax.plot(steps, middle, **style | {"marker": ""}, label=label)
         if live is not None:
-            left.plot(
-                live[0],
-                live[1][i],
-                color=color,
-                marker=MARKERS[i],
-                linestyle="none",
-                label="_",
-            )
+            left.plot(live[0], live[1][i], **style | {"linestyle": "none"}, label="_")
     left.set_xscale("log")
     left.set(xlim=(50, 3000), ylim=(0, 1), xlabel="training step", title="the first 3,000")
     left.set_xticks([50, 100, 300, 1000, 3000], ["50", "100", "300", "1,000", "3,000"])
@@ -51,88 +43,105 @@ def plot_figure1(steps, accuracy, *, live=None, title=None):
     right.set_title(f"all {steps[-1]:,}, from 0.90 up")
     right.set_xticks([0, 25_000, 50_000], ["0", "25,000", "50,000"])
     title_over_all(fig, title)
+    told = (
+        f"{label}: {course_of(steps, runs)}" for label, runs in zip(NETS, accuracy, strict=True)
+    )
+    described(
+        fig,
+        f"Test accuracy over training, median and range of {len(accuracy[0])} seeds: left the "
+        f"first 3,000 steps, right all. {' '.join(told)}",
+    )
     return np.array([left, right])
 
 
-def plot_unit_bands(steps, bands, *, title=None):
-    """Inputs of the last hidden layer's sigmoids over training, without and with BN.
+def plot_unit_moves(steps, bands, *, first=1000, title=None):
+    """How far the inputs of the last hidden layer's sigmoids move, without and with BN.
 
     steps  (T,) training steps
     bands  (2, T, 3, D) the 15th, 50th and 85th percentile of each unit's input over the examples
+    first  the step from which on units are drawn: each percentile minus the unit's median then
 
-    A thin line is the median of one unit, every fourth being drawn; the band and its middle line
-    are the median over all units of each of the three percentiles. Returns the Axes.
+    A thin line is the median of one unit, every fourth being drawn; the band lies between the
+    medians, over all units, of the two outer percentiles. Returns the Axes.
     """
-    fig, axes = figure(1, 2, size=(10.0, 4.6), sharey=True)
-    for ax, (label, color), percentiles in zip(axes, NETS.items(), bands, strict=True):
-        percentiles = np.asarray(percentiles, np.float64)
+    steps = np.asarray(steps)
+    start = list(steps).index(first)
+    steps, bands = steps[start:], np.asarray(bands, np.float64)[:, start:]
+    fig, axes = figure(1, 2, size=(9.0, 4.0), sharey=True)
+    told = []
+    for i, (ax, (label, style)) in enumerate(zip(axes, NETS.items(), strict=True)):
+        moved = bands[i] - bands[i, 0, 1]  # (T, 3, D)
         lines = ax.plot(
             steps,
-            percentiles[:, 1, ::4],
-            color="#8c8c8c",
+            moved[:, 1, ::4],
+            color="#6a6a6a",
             linestyle="-",
-            linewidth=0.8,
+            linewidth=0.9,
             zorder=2.5,
             antialiased=False,
         )
         lines[0].set_label("median of one unit")
-        low, middle, high = np.median(percentiles, axis=2).T
         ax.fill_between(
             steps,
-            low,
-            high,
-            color=color,
+            *np.median(moved[:, (0, 2)], axis=2).T,
+            color=style["color"],
             alpha=0.3,
             linewidth=0,
-            zorder=2,
             label="15th to 85th percentile, typical unit",
         )
-        ax.plot(
-            steps,
-            middle,
-            color=color,
-            linestyle="-",
-            zorder=3,
-            label="middle of all medians",
+        wide = np.ptp(np.median(moved[[0, -1]][:, (0, 2)], axis=2), axis=1)
+        told.append(
+            f"{label}: the band is {number(wide[0])} wide at first and {number(wide[1])} at the "
+            f"end; the thin lines end between {span(moved[-1, 1])}."
         )
         ax.set(xlabel="training step", title=label)
-        ax.set_xticks([0, steps[-1] // 2, steps[-1]])
+        ax.set_xticks([first, steps[-1] // 2, steps[-1]])
         ax.xaxis.set_major_formatter("{x:,.0f}")
-    axes[0].set_ylabel("x, input of the last sigmoids")
+    axes[0].set_ylabel(f"input − its median at step {first:,}")
     handles, labels = axes[0].get_legend_handles_labels()
-    for i, handle in enumerate(handles[1:], 1):  # the same for both nets, so in neither's colour
-        handles[i] = copy.copy(handle)
-        handles[i].set_color("#666666")
-    fig.legend(handles, labels, loc="outside lower center", ncols=3)
+    handles[1] = copy.copy(handles[1])  # the same for both nets, so in neither's colour
+    handles[1].set_color("#999999")
+    fig.legend(handles, labels, loc="outside lower center", ncols=2)
     title_over_all(fig, title)
+    described(
+        fig,
+        f"Inputs of the last hidden layer's sigmoids from step {first:,} to {steps[-1]:,}, each "
+        f"unit minus its own median at the start: the band of a typical unit, and a thin line for "
+        f"every fourth. {' '.join(told)}",
+    )
     return axes
 
 
-def plot_over_rates(rates, panels, *, ylabel, log=False, ylim=None, title=None):
+def plot_over_rates(rates, panels, *, ylabel, log=False, ylim=None, looks=(0, 1, 2), title=None):
     """A result of several nets at each learning rate, one mark per seed, one panel a case.
 
     rates   (R,) learning rates, rising
     panels  dict panel title -> dict label -> (R, seeds) values; NaN where there is none
     ylabel  what the values are; log says whether their axis is logarithmic
+    looks   one for each label: 0 without BN, 1 with it, 2 after the activation, 3 another
 
     A line joins the medians over the seeds, and breaks where a seed has no value. Returns the Axes.
     """
-    fig, axes = figure(1, len(panels), size=(9.8 if len(panels) > 1 else 6.5, 4.4), sharey=True)
-    axes = np.atleast_1d(axes)
+    fig, axes = figure(1, len(panels), size=(9.0 if len(panels) > 1 else 6.0, 3.9), sharey=True)
+    axes, told = np.atleast_1d(axes), []
     for ax, (name, results) in zip(axes, panels.items(), strict=True):
-        for i, (label, values) in enumerate(results.items()):
-            color = _COLORS[i]
+        for i, (label, values) in zip(looks, results.items(), strict=False):
+            style = list(NETS.values())[i] if i < len(NETS) else look(label, i)
+            middle = np.median(values, axis=1)
             ax.plot(
                 np.broadcast_to(np.asarray(rates)[:, None], values.shape),
                 values,
-                color=color,
-                marker=MARKERS[i],
-                linestyle="none",
-                markersize=8,
-                alpha=0.7,
+                **style | {"linestyle": "none"},
+                markersize=6,
                 label=[label] + ["_"] * (values.shape[1] - 1),
             )
-            ax.plot(rates, np.median(values, axis=1), color=color, linestyle=LINESTYLES[i])
+            ax.plot(rates, middle, **style | {"marker": ""})
+            there = np.isfinite(middle)
+            told.append(
+                f"{name}, {label}: " + _points(np.asarray(rates)[there], middle[there])
+                if there.any()
+                else f"{name}, {label}: no rate at which every seed has a value."
+            )
         ax.set_xscale("log")
         ax.set_xticks(*_decades(rates))
         ax.minorticks_off()
@@ -145,7 +154,20 @@ def plot_over_rates(rates, panels, *, ylabel, log=False, ylim=None, title=None):
     axes[0].set(ylabel=ylabel, ylim=ylim)
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     title_over_all(fig, title)
+    described(
+        fig,
+        f"{spoken(ylabel)} at each learning rate, a mark for each seed and a line through the "
+        f"medians. {' '.join(told)}",
+    )
     return axes
+
+
+def _points(rates, middle):
+    """Where a line of medians begins and ends, and how far its values reach."""
+    return (
+        f"from rate {number(rates[0])}, {number(middle[0])}, to rate {number(rates[-1])}, "
+        f"{number(middle[-1])}, between them {span(middle)}."
+    )
 
 
 def _decades(rates):
@@ -154,23 +176,31 @@ def _decades(rates):
     return decades, [f"{rate:g}" for rate in decades]
 
 
+def plot_two_maps(without, with_bn, *, rates, stds, title=None):
+    """Accuracy with BN over rates and scales of first weights; both nets' good cells are framed.
+
+    without, with_bn  (S, R) shares 0..1, as in plot_accuracy_map; blue frame with, dashed without
+    """
+    _, ax = figure(size=(6.8, 3.9))
+    return plot_accuracy_map(
+        with_bn, rates=rates, stds=stds, other=without, color="blue", ax=ax, title=title
+    )
+
+
 def plot_shares(groups, *, xlabel="share of test digits right", ax=None, title=None):
     """Results of several nets, one mark per seed and a bar at their mean.
 
     groups  dict label -> (seeds,) values, drawn from top to bottom; rows whose label begins with
             "BN" are blue squares, the others vermillion dots
     """
-    ax = figure(size=(9.0, 0.55 * len(groups) + 1.3))[1] if ax is None else ax
+    ax = figure(size=(9.0, 0.5 * len(groups) + 1.2))[1] if ax is None else ax
     for row, (label, values) in enumerate(groups.items()):
-        normed = label.startswith("BN")
+        style = NETS["with BN" if label.startswith("BN") else "without BN"]
         ax.plot(np.mean(values), row, "|", markersize=26, markeredgewidth=2.5, color="#444444")
         ax.plot(
             values,
             np.full(len(values), row),
-            marker=MARKERS[normed],
-            linestyle="none",
-            color=COLORS["blue" if normed else "vermillion"],
-            alpha=0.75,
+            **style | {"linestyle": "none"},
         )
     ax.set_yticks(range(len(groups)), list(groups))
     ax.set_ylim(len(groups) - 0.5, -0.5)
@@ -179,4 +209,91 @@ def plot_shares(groups, *, xlabel="share of test digits right", ax=None, title=N
     ax.grid(axis="y", visible=False)
     if title:
         ax.set_title(title)
+    rows = (
+        f"{spoken(label)}: mean {number(np.mean(values), 3)}, seeds {span(values, 3)}."
+        for label, values in groups.items()
+    )
+    described(ax, f"{xlabel}, a mark for each seed. {' '.join(rows)}")
+    return ax
+
+
+def plot_leads(panels, *, title=None):
+    """Differences between two nets, one mark per seed: right of 0 the net with BN is ahead.
+
+    panels  dict label of the horizontal axis -> dict row label -> (seeds,) differences, drawn from
+            top to bottom; blue squares lie right of 0, vermillion dots left of it; bar: mean
+
+    Returns the Axes.
+    """
+    rows = max(len(groups) for groups in panels.values())
+    size = (5.0 * len(panels) + (len(panels) == 1) * 2.0, 0.5 * rows + 1.7)
+    fig, axes = figure(1, len(panels), size=size)
+    axes = np.atleast_1d(axes)
+    for ax, (label, groups) in zip(axes, panels.items(), strict=True):
+        ax.axvline(0, color=COLORS["black"], linewidth=1.5, linestyle="-")
+        for row, values in enumerate(map(np.asarray, groups.values())):
+            ax.plot(values.mean(), row, "|", markersize=26, markeredgewidth=2.5, color="#444444")
+            for ahead, style in enumerate(NETS.values()):
+                part = values[(values > 0) == bool(ahead)]
+                ax.plot(part, np.full(len(part), row), **style | {"linestyle": "none"})
+        ax.set_yticks(range(len(groups)), list(groups))
+        ax.set_ylim(len(groups) - 0.5, -0.5)
+        reach = 1.15 * max(np.abs(values).max() for values in groups.values())
+        ax.set(xlabel=label, xlim=(-reach, reach))
+        ax.locator_params(axis="x", nbins=6)
+        ax.grid(axis="y", visible=False)
+        for side, text in ((0.0, "← BN behind"), (1.0, "BN ahead →")):
+            ax.annotate(
+                text,
+                (side, 1.02),
+                xycoords="axes fraction",
+                ha="right" if side else "left",
+                fontsize=12,
+            )
+    title_over_all(fig, title)
+    rows = (
+        f"{spoken(label)}, {spoken(name)}: {np.sum(np.asarray(values) > 0)} of {len(values)} seeds "
+        f"ahead, {span(values)}."
+        for label, groups in panels.items()
+        for name, values in groups.items()
+    )
+    described(
+        fig,
+        f"By how much the net with BN is ahead (right of 0) or behind, a mark for each seed. "
+        f"{' '.join(rows)}",
+    )
+    return axes
+
+
+def plot_means_over_rates(rates, steps, *, title=None):
+    """Steps needed at each learning rate, the mean over those seeds that got there: no marks.
+
+    It hides what exercise 8.5 asks for: how many seeds stand behind a point.
+
+    rates  (R,) learning rates, rising
+    steps  (2 nets, R, seeds) steps, NaN where a run never got there
+
+    Returns the Axes.
+    """
+    fig, ax = figure(size=(6.8, 3.8))
+    there = np.isfinite(steps)
+    counts = there.sum(axis=2)
+    means = np.where(there, steps, 0).sum(axis=2) / np.where(counts, counts, np.nan)
+    told = []
+    for (label, style), mean in zip(NETS.items(), means, strict=True):
+        ax.plot(rates, mean, **style, label=label)
+        drawn = np.isfinite(mean)
+        told.append(f"{label}: {_points(np.asarray(rates)[drawn], mean[drawn])}")
+    ax.set_xscale("log")
+    ax.set_xticks(*_decades(rates))
+    ax.set_yscale("log")
+    ax.set_yticks([50, 100, 300, 1000, 3000], ["50", "100", "300", "1,000", "3,000"])
+    ax.minorticks_off()
+    ax.set(xlabel="learning rate", ylabel="mean steps to 85 in 100")
+    fig.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    title_over_all(fig, title)
+    described(
+        fig,
+        f"Mean steps to 85 in 100 at each learning rate, both axes logarithmic. {' '.join(told)}",
+    )
     return ax

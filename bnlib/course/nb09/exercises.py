@@ -1,10 +1,14 @@
-"""Exercises and quiz of notebook 09, from NumPy to torch. torch is imported where it is used."""
+"""Exercises and quiz of notebook 09, from NumPy to torch."""
 
 import numpy as np
+import torch
 
+import bnlib.torch as bt
 from bnlib.course.kit.exercises import (
+    ClassExercise,
     FunctionExercise,
     PredictionExercise,
+    TestExercise,
     ValueExercise,
     WrongTurn,
 )
@@ -13,43 +17,166 @@ from bnlib.course.kit.quiz import Question
 # ── 9.2 ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-def normalize(x, eps):
-    mu_B = x.mean(dim=(0, 2, 3), keepdim=True)
-    var_B = x.var(dim=(0, 2, 3), keepdim=True, correction=0)  # torch divides by m − 1 otherwise
-    return (x - mu_B) / (var_B + eps).sqrt()
+class BatchNormFunction(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, gamma, beta, eps):
+        s = (x.var(dim=0, correction=0) + eps).sqrt()  # torch divides by m − 1 otherwise
+        x_hat = (x - x.mean(dim=0)) / s
+        ctx.save_for_backward(x_hat, s, gamma)
+        return gamma * x_hat + beta
+
+    @staticmethod
+    def backward(ctx, dy):
+        x_hat, s, gamma = ctx.saved_tensors
+        dgamma, dbeta = (dy * x_hat).sum(dim=0), dy.sum(dim=0)
+        dx = gamma / s * (dy - dy.mean(dim=0) - x_hat * (dy * x_hat).mean(dim=0))
+        return dx, dgamma, dbeta, None  # eps is a number: it has no gradient
 
 
-def _images(rng):
-    import torch
-
-    x = rng.normal(size=(4, 3, 2, 3)) * rng.uniform(0.5, 2, size=(1, 3, 1, 1))
-    x += rng.normal(size=(4, 1, 1, 1)) + rng.uniform(-3, 3, size=(1, 3, 1, 1))
-    return torch.tensor(x), rng.uniform(0.05, 0.2)
-
-
-def _over(dim, correction=0):
-    def wrong(x, eps):
-        mean = x.mean(dim=dim, keepdim=True)
-        return (x - mean) / (x.var(dim=dim, keepdim=True, correction=correction) + eps).sqrt()
-
-    return wrong
+def _there_and_back(function, x, gamma, beta, dy, eps):
+    """The output and the three gradients, and what gradcheck says."""
+    leaves = [tensor.clone().requires_grad_() for tensor in (x, gamma, beta)]
+    y = function.apply(*leaves, eps)
+    yield "the output", y.detach()
+    y.backward(dy)
+    for name, leaf in zip(("x", "`gamma`", "`beta`"), leaves, strict=True):
+        yield f"the gradient of {name}", leaf.grad
+    few = [leaf.detach()[:5].clone().requires_grad_() for leaf in leaves[:1]] + leaves[1:]
+    agrees = torch.autograd.gradcheck(function.apply, (*few, eps), raise_exception=False)
+    yield "what `gradcheck` says (True or False)", float(agrees)
 
 
-def _no_eps(x, eps):
-    return normalize(x, 0.0)
+def _rows(rng):
+    m = rng.integers(6, 10)
+    x = rng.normal(size=(m, 4)) * rng.uniform(0.5, 2, size=4) + rng.uniform(-3, 3, size=4)
+    gamma, beta = rng.uniform(1.5, 3, size=4) * [1, -1, 1, -1], rng.normal(size=4)
+    dy = rng.normal(0.3, 1, size=(m, 4))
+    return *(torch.tensor(v) for v in (x, gamma, beta, dy)), rng.uniform(0.05, 0.2)
 
 
-def _variance(x, eps):
-    mean = x.mean(dim=(0, 2, 3), keepdim=True)
-    return (x - mean) / (x.var(dim=(0, 2, 3), keepdim=True, correction=0) + eps)
+def _broken_function(*, unbiased=False, term=True, mean=True, scale=True, mean_of_beta=False):
+    """A BatchNormFunction that goes one wrong way."""
 
+    class Broken(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, gamma, beta, eps):
+            s = (x.var(dim=0, correction=int(unbiased)) + eps).sqrt()
+            x_hat = (x - x.mean(dim=0)) / s
+            ctx.save_for_backward(x_hat, s, gamma)
+            return gamma * x_hat + beta
 
-def _eps_outside(x, eps):
-    mean = x.mean(dim=(0, 2, 3), keepdim=True)
-    return (x - mean) / (x.std(dim=(0, 2, 3), keepdim=True, correction=0) + eps)
+        @staticmethod
+        def backward(ctx, dy):
+            x_hat, s, gamma = ctx.saved_tensors
+            dx = dy - mean * dy.mean(dim=0) - term * x_hat * (dy * x_hat).mean(dim=0)
+            dbeta = dy.mean(dim=0) if mean_of_beta else dy.sum(dim=0)
+            return (gamma if scale else 1) / s * dx, (dy * x_hat).sum(dim=0), dbeta, None
+
+    return Broken
 
 
 # ── 9.3 ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+class BatchNormModule(torch.nn.Module):
+    def __init__(self, num_features, eps=1e-5, momentum=0.1):
+        super().__init__()
+        self.eps, self.momentum = eps, momentum
+        self.weight = torch.nn.Parameter(torch.ones(num_features))  # gamma
+        self.bias = torch.nn.Parameter(torch.zeros(num_features))  # beta
+        self.register_buffer("running_mean", torch.zeros(num_features))
+        self.register_buffer("running_var", torch.ones(num_features))
+        self.register_buffer("num_batches_tracked", torch.tensor(0))
+
+    def forward(self, x):
+        if not self.training:
+            x_hat = (x - self.running_mean) / (self.running_var + self.eps).sqrt()
+            return self.weight * x_hat + self.bias
+        with torch.no_grad():  # the running statistics are no part of the gradient
+            self.num_batches_tracked += 1
+            self.running_mean.lerp_(x.mean(dim=0), self.momentum)
+            self.running_var.lerp_(x.var(dim=0), self.momentum)  # the unbiased one
+        return BatchNormFunction.apply(x, self.weight, self.bias, self.eps)
+
+
+def _life_of_a_module(module_class, batches, digit, eps):
+    """Trained, asked, saved and loaded both ways, and moved to another format."""
+    module = module_class(4, eps=eps).double()
+    yield "the names in `state_dict()`", tuple(sorted(module.state_dict()))
+    yield "the names of `parameters()`", tuple(n for n, _ in module.named_parameters())
+    with torch.no_grad():
+        module.weight.copy_(torch.tensor([1.5, -0.7, 2.0, 0.4]))
+        module.bias.copy_(torch.tensor([0.3, -1.2, 0.8, 2.1]))
+    for number, batch in enumerate(batches, 1):
+        yield f"the output of batch {number} in training mode", module(batch).detach()
+        yield f"`running_mean` after {number} batches", module.running_mean
+        yield f"`running_var` after {number} batches", module.running_var
+    yield "`num_batches_tracked` after two batches", module.num_batches_tracked
+    module.eval()
+    yield "the output of one example in inference mode", module(digit).detach()
+    yield "`running_mean` after inference mode (nothing is to change there)", module.running_mean
+    theirs = torch.nn.BatchNorm1d(4, eps=eps).double()
+    theirs.load_state_dict(module.state_dict(), strict=False)  # its names were compared
+    yield "the answer of torch.nn's layer with your checkpoint", theirs.eval()(digit).detach()
+    theirs.train()(batches[1])
+    module.load_state_dict(theirs.state_dict(), strict=False)
+    yield "your answer with torch.nn's checkpoint", module(digit).detach()
+
+
+def _module_inputs(rng):
+    m = rng.integers(6, 10)
+    scale, centre = rng.uniform(0.5, 2, size=4), rng.uniform(-3, 3, size=4)
+    batches = [torch.tensor(rng.normal(size=(m, 4)) * scale + centre) for _ in range(2)]
+    return batches, torch.tensor(rng.normal(size=(1, 4)) * scale + centre), rng.uniform(0.05, 0.2)
+
+
+def _broken_module(*, unbiased_batch=False, biased=False, swapped=False, plain=False, late=False):
+    """A BatchNormModule that goes one wrong way."""
+
+    class Broken(BatchNormModule):
+        def __init__(self, num_features, eps=1e-5, momentum=0.1):
+            super().__init__(num_features, eps, 1 - momentum if swapped else momentum)
+            if plain:  # attributes, not buffers: they are neither saved nor moved
+                for name in ("running_mean", "running_var"):
+                    value = self._buffers.pop(name)
+                    setattr(self, name, value.double())
+
+        def forward(self, x):
+            before = self.running_var.clone()
+            if not self.training:
+                if late:
+                    self.running_mean.lerp_(x.mean(dim=0), self.momentum)
+                return super().forward(x)
+            y = super().forward(x)
+            if biased:
+                self.running_var.copy_(before.lerp(x.var(dim=0, correction=0), self.momentum))
+            if unbiased_batch:
+                y = (y - self.bias) * ((len(x) - 1) / len(x)) ** 0.5 + self.bias
+            return y
+
+    return Broken
+
+
+# ── 9.4 ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def is_right(module_class):
+    torch.manual_seed(0)
+    ours, theirs = module_class(3).double(), torch.nn.BatchNorm1d(3).double()
+    for _ in range(3):
+        x = 2 * torch.randn(5, 3, dtype=torch.float64) + 4
+        if not torch.allclose(ours(x), theirs(x)):
+            return False
+    if set(ours.state_dict()) != set(theirs.state_dict()):
+        return False
+    x = torch.randn(2, 3, dtype=torch.float64)  # its answers, twice: the first must change nothing
+    for _ in range(2):
+        if not torch.allclose(ours.eval()(x), theirs.eval()(x)):
+            return False
+    return True
+
+
+# ── 9.5 ─────────────────────────────────────────────────────────────────────────────────────────
 
 
 def statistics(x):
@@ -59,8 +186,6 @@ def statistics(x):
 
 
 def _half(rng):
-    import torch
-
     return (torch.tensor(rng.normal(200.0, 1.0, size=(64, 3))).to(torch.bfloat16),)
 
 
@@ -74,8 +199,9 @@ def _widened_late(x):
 
 
 def _in_float32(answer, rng):
-    kinds = {str(getattr(v, "dtype", None)) for v in answer(*_half(rng))}
-    if kinds != {"torch.float32"}:
+    kinds = {str(getattr(v, "dtype", type(v).__name__)) for v in answer(*_half(rng))}
+    kinds = {kind.removeprefix("torch.") for kind in kinds}
+    if kinds != {"float32"}:
         return f"The numbers are right, but come as {', '.join(sorted(kinds))}; return float32."
     return None
 
@@ -89,12 +215,7 @@ def _mean_narrowed(x):
     return mu_B, ((x.float() - mu_B.to(x.dtype).float()) ** 2).mean(dim=0)
 
 
-def _standard_deviation(x):
-    mu_B, var_B = statistics(x)
-    return mu_B, var_B**0.5
-
-
-# ── 9.4 ─────────────────────────────────────────────────────────────────────────────────────────
+# ── 9.6 ─────────────────────────────────────────────────────────────────────────────────────────
 
 
 def gap_of_bfloat16_at_256():
@@ -127,52 +248,157 @@ EXERCISES = [
             ),
         ],
     ),
-    FunctionExercise(
+    ClassExercise(
         id="9.2",
-        title="Normalize images in torch",
-        solution=normalize,
-        inputs=_images,
-        statistics_axis=(0, 2, 3),
+        title="A Function of your own",
+        keeps="BatchNormFunction",
+        solution=BatchNormFunction,
+        scenario=_there_and_back,
+        inputs=_rows,
         hint=(
-            "As in NumPy, with `dim` for `axis` and `keepdim` for `keepdims`.",
-            "`torch.var` divides by $m-1$ unless you say `correction=0`.",
+            "`forward` is your `normalize`, a scale and a shift, in torch. `torch.var` divides by "
+            "$m-1$ unless you say `correction=0`.",
+            "Which of its numbers does your one line of exercise 6.8 need? Save those: "
+            "`ctx.save_for_backward(x_hat, s, gamma)`.",
+            "`backward` returns one gradient for each input of `forward`, in order; for `eps`, a "
+            "plain number, it is `None`.",
         ),
-        praise="And autograd gets its gradient for nothing.",
+        praise="PyTorch calls your two halves now as if they were its own.",
         wrong_turns=[
             WrongTurn(
                 "torch.var's m − 1",
-                _over((0, 2, 3), correction=1),
+                _broken_function(unbiased=True),
                 "`torch.var` and `torch.std` divide by $m-1$ unless told otherwise: pass "
                 "`correction=0`.",
             ),
             WrongTurn(
-                "over the examples only",
-                _over(0),
-                "You average over the examples only. A channel shares its statistics over all "
-                "places of the picture, `dim=(0, 2, 3)`.",
+                "no term through the variance",
+                _broken_function(term=False),
+                "The output is right. In the gradient of x the term through the variance is "
+                "missing.",
             ),
             WrongTurn(
-                "each image by itself",
-                _over((2, 3)),
-                "You average within each image: that is instance normalization.",
+                "no term through the mean",
+                _broken_function(mean=False),
+                "The output is right. In the gradient of x the term through the mean is missing.",
             ),
             WrongTurn(
-                "over the channels",
-                _over((1, 2, 3)),
-                "You average over the channels, too: that is layer normalization.",
+                "no gamma",
+                _broken_function(scale=False),
+                "The output is right. In the gradient of x the factor $\\gamma$ is missing.",
             ),
-            WrongTurn("no ε", _no_eps, "You do not use `eps`: add it to the variance."),
-            WrongTurn("the variance", _variance, "You divide by the variance; take its root."),
-            WrongTurn("ε outside the root", _eps_outside, "Your `eps` stands outside the root."),
+            WrongTurn(
+                "mean for beta",
+                _broken_function(mean_of_beta=True),
+                "The gradient of `beta` is the *sum* of `dy` over the examples, not its mean.",
+            ),
         ],
     ),
-    FunctionExercise(
+    ClassExercise(
         id="9.3",
+        title="A module with a memory",
+        keeps="BatchNormModule",
+        solution=BatchNormModule,
+        scenario=_life_of_a_module,
+        inputs=_module_inputs,
+        hint=(
+            "Two `torch.nn.Parameter`, called `weight` and `bias` as in torch.nn, and three "
+            'buffers: `register_buffer("running_mean", …)`, `running_var`, '
+            "`num_batches_tracked`.",
+            "Training: update the buffers under `torch.no_grad()`, the variance with the unbiased "
+            "one, `x.var(dim=0)`; then `BatchNormFunction.apply(x, self.weight, self.bias, "
+            "self.eps)`.",
+            "Inference: a straight line from the buffers. Nothing changes.",
+        ),
+        praise="Its checkpoints travel both ways: you could ship it.",
+        wrong_turns=[
+            WrongTurn(
+                "unbiased for the batch",
+                _broken_module(unbiased_batch=True),
+                "The batch is normalized with the unbiased variance. Only the running variance "
+                "takes that one.",
+            ),
+            WrongTurn(
+                "biased running variance",
+                _broken_module(biased=True),
+                "`running_mean` is right. `running_var` takes in the biased variance; torch.nn "
+                "keeps the unbiased one.",
+            ),
+            WrongTurn(
+                "momentum the other way round",
+                _broken_module(swapped=True),
+                "Your `momentum` weighs the old value. In PyTorch it weighs the new one.",
+            ),
+            WrongTurn(
+                "attributes instead of buffers",
+                _broken_module(plain=True),
+                "`running_mean` and `running_var` are missing from `state_dict()`: a plain tensor "
+                "as attribute is neither saved nor moved to a GPU. `register_buffer` does both.",
+            ),
+            WrongTurn(
+                "updates in inference mode",
+                _broken_module(late=True),
+                "Your module goes on updating `running_mean` in inference mode: there the stored "
+                "numbers are used, and stay.",
+            ),
+        ],
+    ),
+    TestExercise(
+        id="9.4",
+        title="Write the test",
+        solution=is_right,
+        right={
+            "torch.nn.BatchNorm1d": torch.nn.BatchNorm1d,
+            "bnlib.torch.BatchNorm1d": bt.BatchNorm1d,
+            "the course's own": BatchNormModule,
+        },
+        wrong=[
+            WrongTurn(
+                "unbiased for the batch",
+                _broken_module(unbiased_batch=True),
+                "A module slips through that normalizes the batch with the unbiased variance.",
+            ),
+            WrongTurn(
+                "biased running variance",
+                _broken_module(biased=True),
+                "A module slips through whose running variance is the biased one. How many "
+                "examples has your batch?",
+            ),
+            WrongTurn(
+                "momentum the other way round",
+                _broken_module(swapped=True),
+                "A module slips through whose momentum weighs the old value. Do you look at it "
+                "after training, in inference mode?",
+            ),
+            WrongTurn(
+                "attributes instead of buffers",
+                _broken_module(plain=True),
+                "A module slips through that saves no running statistics. What does a checkpoint "
+                "hold?",
+            ),
+            WrongTurn(
+                "updates in inference mode",
+                _broken_module(late=True),
+                "A module slips through that goes on learning statistics in inference mode. Ask it "
+                "the same twice.",
+            ),
+        ],
+        hint=(
+            "Take `torch.nn.BatchNorm1d` as the measure: train both on the same few batches, then "
+            "compare outputs in both modes and the names in `state_dict()`.",
+            "Small batches show the factor $m/(m-1)$; inference twice in a row shows what should "
+            "not change.",
+        ),
+        praise="Five of the faults that real modules have had, caught by one short test.",
+    ),
+    FunctionExercise(
+        id="9.5",
         title="Statistics of half-precision data",
         solution=statistics,
         inputs=_half,
         returns=("mu_B", "var_B"),
         rtol=1e-5,
+        coarsest="float32",
         also=[_in_float32],
         hint=(
             "Which operation must come first, the mean or the change of format?",
@@ -203,15 +429,10 @@ EXERCISES = [
                 "`mu_B` is right, but you rounded it back to bfloat16 before you measured the "
                 "distances from it.",
             ),
-            WrongTurn(
-                "standard deviation",
-                _standard_deviation,
-                "`mu_B` is right. The second value is the standard deviation; return its square.",
-            ),
         ],
     ),
     ValueExercise(
-        id="9.4",
+        id="9.6",
         title="Gaps in bfloat16",
         solution=gap_of_bfloat16_at_256,
         rtol=1e-6,

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from bnlib.course.kit.explorer import Choice, Explorer, Slider
+from bnlib.course.kit.figures import described
 from bnlib.course.kit.plots import figure
 from bnlib.course.kit.style import COLORS
 
@@ -88,10 +89,15 @@ def plot_half_precision(*, mean, format, size=(10.6, 4.6)):
     """
     fig, axes = figure(1, 2, size=size, sharey=True)
     lost, right = f"Sums in {format}: x̂ is lost", "Sums in float32: x̂ is right"
+    explorer, told = HalfPrecision(), []
     for ax, sums, title in zip(axes, ("the same format", "float32"), (lost, right), strict=True):
-        explorer = HalfPrecision()
         art = explorer.draw_in(ax)
-        explorer.update(art, mean=mean, format=format, sums=sums)
+        told.append(explorer.update(art, mean=mean, format=format, sums=sums))
         ax.set_title(title)
+    explorer.close()
     axes[1].set_ylabel("")
-    return fig
+    return described(
+        fig,
+        "Computed against exact x̂, the diagonal dashed, a dot for each value. Left: "
+        f"{told[0]} Right: {told[1]}",
+    )
