@@ -12,6 +12,8 @@ from numpy.testing import assert_allclose
 
 import bnlib.torch as bt
 from bnlib.course import nb10
+from bnlib.course.kit.asking import find
+from bnlib.course.nb09.exercises import BatchNormModule
 from bnlib.course.nb10 import exercises, nets
 from bnlib.course.nb10.plots import SETS, shares_mean_with_marked
 
@@ -136,6 +138,21 @@ def test_with_statistics_is_a_copy(images):
     assert (nets.norms_of(other)[0].running_mean != 0).any()
 
 
+def test_with_statistics_takes_the_learners_module(images):
+    class OwnBatchNorm2d(torch.nn.Module):
+        def __init__(self, channels, side):
+            super().__init__()
+            self.norm = BatchNormModule(channels)
+
+        def forward(self, x):
+            return exercises.batch_norm_2d(x, self.norm)
+
+    own, ours = nets.conv_net(OwnBatchNorm2d), nets.conv_net("N, H, W")
+    many = images.repeat(10, 1, 1, 1)
+    read = [nets.with_statistics(net, many).eval()(images) for net in (own, ours)]
+    assert_allclose(read[0].detach(), read[1].detach(), atol=1e-4)
+
+
 def test_same_numbers_sees_a_wrong_layer():
     right = nets.numbers_of(bt.BatchNorm2d(3))
     assert nets.same_numbers(right, nets.numbers_of(torch.nn.BatchNorm2d(3)))
@@ -149,7 +166,7 @@ def test_same_numbers_sees_a_wrong_layer():
 def test_convolve_matches_torch():
     u, weight = torch.randn(2, 3, 5, 4), torch.randn(6, 3, 3, 3)
     wanted = torch.nn.functional.conv2d(u, weight, padding=1)
-    assert_allclose(exercises.convolve(u, weight), wanted, atol=1e-5)
+    assert_allclose(exercises.convolve(u, weight.flatten(1)), wanted, atol=1e-5)
 
 
 def test_batch_norm_2d_matches_torch():
@@ -158,26 +175,38 @@ def test_batch_norm_2d_matches_torch():
     assert_allclose(by_rows.detach(), torch.nn.BatchNorm2d(3).double()(x).detach(), atol=1e-12)
 
 
-def test_yours_takes_what_passes_and_nothing_else(capsys):
-    def values_that_count(x):
-        return x.var((0, 2, 3), correction=0) / x.mean((2, 3)).var(0, correction=0)
-
-    assert nb10.yours(values_that_count) is values_that_count
-
-    def values_that_count(x): ...
-
-    assert nb10.yours(values_that_count) is exercises.values_that_count
-    assert "10.4" in capsys.readouterr().out
-
-
-def test_layers_to_be_tested_are_what_their_names_say():
-    """The hidden layers per pixel, row and column share what they say, and nothing else."""
-    layers = exercises._layers(np.random.default_rng(0))
+@pytest.mark.parametrize(
+    ("turn", "over"), [(1, (0,)), (2, (0, 3)), (3, (0, 2))], ids=["pixel", "row", "column"]
+)
+def test_layers_to_be_tested_are_what_their_names_say(turn, over):
+    layer = find("10.6").wrong[turn].wrong()
     x = torch.randn(40, 3, 6, 5) + torch.randn(1, 3, 6, 5)
-    for layer, over in [(layers[3], (0,)), (layers[5], (0, 3)), (layers[6], (0, 2))]:
-        assert_allclose(layer(x).mean(over), np.zeros_like(x.mean(over)), atol=1e-5)
-        assert layer(x).mean((0, 2, 3)).abs().max() < 1e-5
-    assert layers[5](x).mean((0, 2)).abs().max() > 0.1
+    assert_allclose(layer(x).mean(over), np.zeros_like(x.mean(over)), atol=1e-5)
+    fewer = [axis for axis in over if axis != 0] or [1]
+    assert layer(x).mean(fewer).abs().max() > 0.1
+
+
+@pytest.mark.parametrize(
+    ("test", "word"),
+    [
+        (exercises._whole_batch_moved, "per pixel"),
+        (exercises._moved_along(2), "per column"),
+        (exercises._moved_along(3), "per row"),
+        (lambda make_layer: True, "per pixel"),
+    ],
+)
+def test_weak_tests_are_told_what_slips_through(test, word):
+    verdict = find("10.6").check(test)
+    assert verdict.status == "not yet"
+    assert word in verdict.text
+
+
+def test_a_test_of_the_unmoved_output_is_a_false_alarm():
+    def alike(make_layer):
+        layer, x = make_layer(), torch.randn(8, 3, 6, 5)
+        return torch.allclose(layer(x.roll(1, 2)), layer(x), atol=1e-4)
+
+    assert "False alarm" in find("10.6").check(alike).text
 
 
 # ── pictures and the explorer ───────────────────────────────────────────────────────────────────

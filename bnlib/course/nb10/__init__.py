@@ -3,7 +3,6 @@
 The nets are in bnlib.course.nb10.nets, which needs torch and is imported on its own.
 """
 
-from bnlib.course.nb10.exercises import yours
 from bnlib.course.nb10.explorer import WhoseMean
 from bnlib.course.nb10.plots import (
     plot_block,
@@ -23,5 +22,4 @@ __all__ = [
     "plot_strips",
     "plot_values",
     "stored_runs",
-    "yours",
 ]

@@ -1,12 +1,13 @@
-"""Exercises and quiz of notebook 10, images. torch is imported where it is used."""
-
-from dataclasses import dataclass
+"""Exercises and quiz of notebook 10, images."""
 
 import numpy as np
+import torch
 
+import bnlib.torch as bt
 from bnlib.course.kit.exercises import (
     FunctionExercise,
     PredictionExercise,
+    TestExercise,
     ValueExercise,
     WrongTurn,
 )
@@ -23,8 +24,6 @@ def batch_norm_2d(x, batch_norm):
 
 def _images(rng):
     """(5, 3, 2, 4) whose images, channels and places all differ, and a 1-d batch norm."""
-    import torch
-
     x = rng.normal(size=(5, 3, 2, 4)) * rng.uniform(0.5, 2, size=(1, 3, 1, 1))
     x += rng.normal(size=(5, 1, 1, 1)) + rng.normal(size=(1, 1, 2, 4))
     x += rng.uniform(-3, 3, size=(1, 3, 1, 1))
@@ -33,14 +32,13 @@ def _images(rng):
 
 def _one_dimensional(rng, channels=3):
     """A batch norm of (m, C) rows with γ ≠ 1 and β ≠ 0, which says what else it is given."""
-    import torch
-
     gamma, beta = torch.tensor(rng.uniform([[0.5], [-1.0]], [[2.0], [1.0]], (2, channels)))
 
     def batch_norm(rows):
         if rows.ndim != 2 or rows.shape[1] != channels:
             raise ValueError(f"batch_norm takes (m, {channels}) rows; it got {tuple(rows.shape)}")
-        return torch.nn.functional.batch_norm(rows, None, None, gamma, beta, training=True)
+        scale, shift = gamma.to(rows.dtype), beta.to(rows.dtype)
+        return torch.nn.functional.batch_norm(rows, None, None, scale, shift, training=True)
 
     return batch_norm
 
@@ -82,44 +80,36 @@ def _each_image(x, batch_norm):
 
 
 def convolve(u, weight):
-    from torch.nn.functional import unfold
+    patches = torch.nn.functional.unfold(u, 3, padding=1)  # (N, 9·C, H·W)
+    rows = patches.permute(0, 2, 1)  # (N, H·W, 9·C)
+    x = rows @ weight.T  # (N, H·W, K): one Linear, at every place
+    return x.permute(0, 2, 1).reshape(len(u), len(weight), *u.shape[2:])
 
-    N, _, H, W = u.shape
-    K = len(weight)
-    patches = unfold(u, 3, padding=1)  # (N, C·9, H·W)
-    x = weight.reshape(K, -1) @ patches  # (N, K, H·W): one Linear, at every place
-    return x.reshape(N, K, H, W)
+
+def _convolve_columns(u, weight):
+    return (weight @ torch.nn.functional.unfold(u, 3, padding=1)).unflatten(2, u.shape[2:])
 
 
 def _image_and_weights(rng):
-    import torch
-
-    return torch.tensor(rng.normal(size=(2, 3, 5, 4))), torch.tensor(rng.normal(size=(6, 3, 3, 3)))
+    u = torch.tensor(rng.normal(size=(rng.integers(8, 11), 3, 5, 4)))
+    return u, torch.tensor(rng.normal(size=(6, 27)))
 
 
 def _no_padding(u, weight):
-    from torch.nn.functional import conv2d
-
-    return conv2d(u, weight)
-
-
-def _weights_not_transposed(u, weight):
-    from torch.nn.functional import unfold
-
-    rows = unfold(u, 3, padding=1).transpose(1, 2)
-    x = rows @ weight.reshape(-1, len(weight))
-    return x.transpose(1, 2).reshape(len(u), len(weight), *u.shape[2:])
+    return torch.nn.functional.conv2d(u, weight.reshape(len(weight), -1, 3, 3))
 
 
 def _places_not_brought_back(u, weight):
-    from torch.nn.functional import unfold
-
-    rows = unfold(u, 3, padding=1).transpose(1, 2)
-    return (rows @ weight.reshape(len(weight), -1).T).reshape(len(u), len(weight), *u.shape[2:])
+    rows = torch.nn.functional.unfold(u, 3, padding=1).transpose(1, 2)
+    return (rows @ weight.T).reshape(len(u), len(weight), *u.shape[2:])
 
 
 def _flipped(u, weight):
-    return convolve(u, weight.flip(2, 3))
+    return convolve(u, weight.reshape(-1, 3, 3, 3).flip(2, 3).flatten(1))
+
+
+def _channels_last_in_the_patch(u, weight):
+    return convolve(u, weight.reshape(len(weight), 9, -1).transpose(1, 2).flatten(1))
 
 
 # ── 10.4 ────────────────────────────────────────────────────────────────────────────────────────
@@ -132,8 +122,6 @@ def values_that_count(x):
 
 
 def _alike_within_an_image(rng):
-    import torch
-
     x = rng.normal(size=(6, 3, 4, 5)) + rng.normal(size=(6, 3, 1, 1))
     return (torch.tensor(x * rng.uniform(0.5, 2, size=(1, 3, 1, 1))),)
 
@@ -169,9 +157,8 @@ def learned_and_kept():
 # ── 10.6 ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def treats_places_alike(layer):
-    import torch
-
+def treats_places_alike(make_layer):
+    layer = make_layer()
     x = torch.randn(8, 3, 6, 5)
     half = x.clone()
     half[:4] = x[:4].roll((2, 1), (2, 3))  # only half of the images move
@@ -179,113 +166,57 @@ def treats_places_alike(layer):
     return torch.allclose(y_half[:4], y[:4].roll((2, 1), (2, 3)), atol=1e-4)
 
 
-LAYERS = (  # name as a verdict says it, does it treat all places alike?
-    ("`bnlib.torch.BatchNorm2d`", True),
-    ("`torch.nn.BatchNorm2d`", True),
-    ("instance normalization", True),
-    ("a fresh layer with one mean per pixel", False),
-    ("a layer with one mean per pixel and trained $\\gamma$ and $\\beta$", False),
-    ("a layer with one mean per row of the image", False),
-    ("a layer with one mean per column of the image", False),
-)
+class _Flattened(torch.nn.Module):
+    """One mean for each channel and each index of the kept axes (2: rows, 3: columns)."""
+
+    def __init__(self, kept, affine=False):
+        super().__init__()
+        self.order = [0, *(axis for axis in (2, 3) if axis not in kept), 1, *kept]
+        self.parts = 1 + len(kept)  # axes of a row
+        size = 3 * int(np.prod([(6, 5)[axis - 2] for axis in kept]))
+        self.norm = torch.nn.BatchNorm1d(size, affine=affine)
+
+    def forward(self, x):
+        rows = x.permute(self.order)
+        y = self.norm(rows.flatten(-self.parts).flatten(0, -2)).reshape(rows.shape)
+        return y.permute(np.argsort(self.order).tolist())
 
 
-def _layers(rng):
-    import torch
-    from torch import nn
+def _maker(layer, *args, **kwargs):
+    """A function that makes a layer whose γ and β are no longer 1 and 0, without drawing."""
 
-    import bnlib.torch as bt
+    def make_layer():
+        made = layer(*args, **kwargs)
+        with torch.no_grad():
+            for parameter in made.parameters():
+                parameter += torch.linspace(-0.4, 0.4, len(parameter))
+        return made
 
-    class Flattened(nn.Module):
-        """One mean per value of the axes that are kept beside the channels."""
-
-        def __init__(self, kept, trained):
-            super().__init__()
-            self.kept, size = kept, 3 * int(np.prod([(6, 5)[axis - 2] for axis in kept]))
-            self.norm = nn.BatchNorm1d(size, affine=trained)
-
-        def forward(self, x):
-            over = [axis for axis in (2, 3) if axis not in self.kept]
-            rows = x.permute(0, *over, 1, *self.kept)
-            y = self.norm(rows.flatten(-1 - len(self.kept)).flatten(0, -2)).reshape(rows.shape)
-            return y.permute(*np.argsort([0, *over, 1, *self.kept]).tolist())
-
-    layers = (
-        bt.BatchNorm2d(3),
-        nn.BatchNorm2d(3),
-        nn.InstanceNorm2d(3, affine=True),
-        Flattened((2, 3), trained=False),
-        Flattened((2, 3), trained=True),
-        Flattened((2,), trained=False),
-        Flattened((3,), trained=False),
-    )
-    with torch.no_grad():
-        for layer in layers:
-            for parameter in layer.parameters():
-                parameter += torch.tensor(rng.uniform(-0.4, 0.4, len(parameter)))
-    return layers
+    return make_layer
 
 
-def _verdicts(test, *layers):
-    import torch
-
-    with torch.random.fork_rng(devices=()):
-        said = [test(layer) for layer in layers]
-    return None if said[0] is None or said[0] is Ellipsis else tuple(map(bool, said))
-
-
-@dataclass(frozen=True, kw_only=True)
-class _TestExercise(FunctionExercise):
-    """The learner writes a test: it is run on LAYERS, good ones and bad ones."""
-
-    def _difference(self, result, expected):
-        for (name, good), said in zip(LAYERS, result, strict=True):
-            if said != good:
-                fault = "lets pass" if said else "gives a false alarm for"
-                return f"Your test {fault} {name}."
-        return ""
-
-
-def _whole_batch_moved(layer):
-    import torch
-
-    x = torch.randn(8, 3, 6, 5)
+def _whole_batch_moved(make_layer):
+    layer, x = make_layer(), torch.randn(8, 3, 6, 5)
     return torch.allclose(layer(x.roll((2, 1), (2, 3))), layer(x).roll((2, 1), (2, 3)), atol=1e-4)
 
 
-def _down_only(layer):
-    import torch
+def _moved_along(axis):
+    """A test that moves half of the batch along one axis only."""
 
-    x = torch.randn(8, 3, 6, 5)
-    half = x.clone()
-    half[:4] = x[:4].roll(2, 2)
-    return torch.allclose(layer(half)[:4], layer(x)[:4].roll(2, 2), atol=1e-4)
+    def test(make_layer):
+        layer, x = make_layer(), torch.randn(8, 3, 6, 5)
+        half = x.clone()
+        half[:4] = x[:4].roll(2, axis)
+        return torch.allclose(layer(half)[:4], layer(x)[:4].roll(2, axis), atol=1e-4)
 
-
-def _across_only(layer):
-    import torch
-
-    x = torch.randn(8, 3, 6, 5)
-    half = x.clone()
-    half[:4] = x[:4].roll(2, 3)
-    return torch.allclose(layer(half)[:4], layer(x)[:4].roll(2, 3), atol=1e-4)
-
-
-def _always(layer):
-    return True
-
-
-def _not_moved_back(layer):
-    import torch
-
-    x = torch.randn(8, 3, 6, 5)
-    return torch.allclose(layer(x.roll((2, 1), (2, 3))), layer(x), atol=1e-4)
+    return test
 
 
 EXERCISES = [
     FunctionExercise(
         id="10.1",
         title="BatchNorm2d out of your own layer",
+        keeps="batch_norm_2d",
         solution=batch_norm_2d,
         inputs=_images,
         statistics_axis=(0, 2, 3),
@@ -338,11 +269,13 @@ EXERCISES = [
         title="A convolution is a Linear on patches",
         solution=convolve,
         inputs=_image_and_weights,
+        keeps="convolve",
+        variants=(_convolve_columns,),
         hint=(
-            "`unfold(u, 3, padding=1)` from `torch.nn.functional` is $(N, 9C, HW)$: each column "
-            "is the patch around one place. What must the weights look like to multiply a column?",
-            "`weight.reshape(K, -1)` is $(K, 9C)$, one row per output channel. The product with "
-            "the patches is $(N, K, HW)$.",
+            "`torch.nn.functional.unfold(u, 3, padding=1)` is $(N, 9C, HW)$: each column is the "
+            "patch around one place. The weights are $(K, 9C)$: which product gives $K$ numbers "
+            "for each column?",
+            "`weight @ patches` is $(N, K, HW)$. What is left is to make maps of the places.",
         ),
         praise="One Linear, used at $H \\cdot W$ places.",
         wrong_turns=[
@@ -351,12 +284,6 @@ EXERCISES = [
                 _no_padding,
                 "Your maps are smaller than the image: `unfold` needs `padding=1`, so that places "
                 "at the border have a patch, too.",
-            ),
-            WrongTurn(
-                "weights cut wrongly",
-                _weights_not_transposed,
-                "`weight.reshape(-1, K)` cuts the weights across the output channels. Reshape to "
-                "$(K, 9C)$, one row per channel, and transpose if you need it the other way.",
             ),
             WrongTurn(
                 "places and channels swapped",
@@ -369,6 +296,12 @@ EXERCISES = [
                 _flipped,
                 "You turn the weights around, as mathematicians do in a convolution. PyTorch's "
                 "does not: multiply the patch as it lies.",
+            ),
+            WrongTurn(
+                "channels last in the patch",
+                _channels_last_in_the_patch,
+                "A column of `unfold` holds the nine numbers of the first channel, then those of "
+                "the next; your weights are in another order. Multiply them as they come.",
             ),
         ],
     ),
@@ -406,6 +339,7 @@ EXERCISES = [
     FunctionExercise(
         id="10.4",
         title="How many values of an image count?",
+        keeps="values_that_count",
         solution=values_that_count,
         inputs=_alike_within_an_image,
         hint=(
@@ -481,12 +415,40 @@ EXERCISES = [
             ),
         ],
     ),
-    _TestExercise(
+    TestExercise(
         id="10.6",
         title="A test that finds it",
         solution=treats_places_alike,
-        inputs=_layers,
-        call=_verdicts,
+        right={
+            "bnlib.torch.BatchNorm2d": _maker(bt.BatchNorm2d, 3),
+            "torch.nn.BatchNorm2d": _maker(torch.nn.BatchNorm2d, 3),
+            "instance normalization": _maker(torch.nn.InstanceNorm2d, 3, affine=True),
+        },
+        wrong=[
+            WrongTurn(
+                "per pixel, trained",
+                _maker(_Flattened, (2, 3), affine=True),
+                "A layer slips through that has a mean, a $\\gamma$ and a $\\beta$ per pixel. "
+                "Which change of the input should a layer pass on that treats all places alike?",
+            ),
+            WrongTurn(
+                "per pixel",
+                _maker(_Flattened, (2, 3)),
+                "A layer with one mean per pixel slips through. If all images move, its statistics "
+                "move along, and in evaluation mode a fresh layer changes nothing: move a part of "
+                "the batch, in training mode.",
+            ),
+            WrongTurn(
+                "per row",
+                _maker(_Flattened, (2,)),
+                "A layer with one mean per row slips through. Do you move images down, too?",
+            ),
+            WrongTurn(
+                "per column",
+                _maker(_Flattened, (3,)),
+                "A layer with one mean per column slips through. Do you move images sideways, too?",
+            ),
+        ],
         hint=(
             "Which change of the input should a layer that treats all places alike only pass on? "
             "Use random images: no data, no training.",
@@ -496,34 +458,6 @@ EXERCISES = [
             "output of the images before.",
         ),
         praise="No digits, no training, and it finds what a test set does not.",
-        wrong_turns=[
-            WrongTurn(
-                "all images moved",
-                _whole_batch_moved,
-                "Your test lets a fresh layer with one mean per pixel pass. If all images move, "
-                "its statistics move along; in evaluation mode a fresh layer changes nothing. Move "
-                "a part of the batch, in training mode.",
-            ),
-            WrongTurn(
-                "down only",
-                _down_only,
-                "You move images down only: a layer with one mean per column passes. Move them "
-                "sideways, too.",
-            ),
-            WrongTurn(
-                "across only",
-                _across_only,
-                "You move images sideways only: a layer with one mean per row passes. Move them "
-                "down, too.",
-            ),
-            WrongTurn("lets everything pass", _always, "Your test lets every layer pass."),
-            WrongTurn(
-                "output not moved",
-                _not_moved_back,
-                "The output has to move along with the input: compare it with the *moved* output, "
-                "not with the old one.",
-            ),
-        ],
     ),
 ]
 
@@ -580,18 +514,3 @@ QUIZ = [
         correct=0,
     ),
 ]
-
-
-def yours(answer):
-    """The learner's function where it passes its exercise, else the course's own; says which.
-
-    answer  the function that an exercise of this notebook asks for
-    """
-    (exercise,) = [
-        e for e in EXERCISES
-        if isinstance(e, FunctionExercise) and e.solution.__name__ == answer.__name__
-    ]  # fmt: skip
-    passed = exercise.check(answer).passed
-    name = answer.__name__
-    print(f"{name}: {'yours' if passed else f'the course’s own (yours comes from {exercise.id})'}")
-    return answer if passed else exercise.solution

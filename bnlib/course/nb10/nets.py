@@ -86,10 +86,23 @@ def norms_of(model):
 
 
 def with_statistics(model, x):
-    """A copy whose running statistics are recomputed on the first thousand images x."""
-    model = copy.deepcopy(model)
+    """A copy whose running statistics are recomputed on the first thousand images x.
+
+    Batch norms that bnlib does not know, such as the learner's, become its own by their state_dict.
+    """
+    model = _with_known_norms(copy.deepcopy(model))
     if norms_of(model):
         bt.recompute_statistics(model, x[:1000].split(50))
+    return model
+
+
+def _with_known_norms(model):
+    for module in list(model.modules()):
+        for name, norm in list(module.named_children()):
+            if norm in norms_of(module) and not isinstance(norm, nn.modules.batchnorm._BatchNorm):
+                known = bt.BatchNorm1d(len(norm.running_mean)).to(norm.running_mean)
+                known.load_state_dict(norm.state_dict())
+                setattr(module, name, known.train(norm.training))
     return model
 
 
