@@ -1,4 +1,4 @@
-"""Exercises that answer back: one kind sentence that names one thing, and never a traceback.
+"""Exercises that give feedback: one kind sentence that names one thing, and never a traceback.
 
 An exercise module, bnlib/course/nbXX/exercises.py, lists its exercises as EXERCISES and its
 questions as QUIZ. What is shown as a solution is the source of the function that the tests run.
