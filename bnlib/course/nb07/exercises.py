@@ -2,6 +2,7 @@
 
 import numpy as np
 
+import bnlib.numpy as bn
 from bnlib.course.kit.exercises import (
     ClassExercise,
     FunctionExercise,
@@ -55,6 +56,15 @@ def _layer_inputs(rng):
     batches = [rng.normal(size=shape) * scale + centre for _ in range(2)]
     digit = rng.normal(size=(1, *shape[1:])) * scale + centre
     return batches, digit, rng.normal(0.3, 1, size=shape), rng.uniform(0.05, 0.2)
+
+
+def _is_your_own(layer_class, rng):
+    if issubclass(layer_class, bn.BatchNorm):
+        return (
+            "That is the library's layer, or one built on it. Write your own: it will be compared "
+            "with that one."
+        )
+    return None
 
 
 def _refuses_one_value(layer_class, rng):
@@ -252,7 +262,7 @@ EXERCISES = [
         solution=BatchNorm,
         scenario=_life_of_a_layer,
         inputs=_layer_inputs,
-        also=(_refuses_one_value, _keeps_the_dtype),
+        also=(_is_your_own, _refuses_one_value, _keeps_the_dtype),
         hint=(
             "List what the object must remember between two calls: two parameters, two running "
             "arrays, a counter, and what `backward` needs of the last `forward`.",
@@ -325,11 +335,11 @@ EXERCISES = [
         title="What new statistics cannot repair",
         choices=("half contrast", "+0.5", "+0.5, cut at 1", "negative"),
         answer="negative",
-        hint="Which of the four can be written as $u \\mapsto au + b$ with $a > 0$?",
+        hint="Which of the four can be written as $u \\mapsto ku + t$ with $k > 0$?",
         praise="A factor below 0 turns every $\\hat{x}$ round, and no statistics turn it back.",
-        note="Half contrast and brightness are $u \\mapsto au + b$ with $a > 0$: mean and variance "
+        note="Half contrast and brightness are $u \\mapsto ku + t$ with $k > 0$: mean and variance "
         "take that out. Cutting at 1 is not, but it touches few pixels that matter. A negative has "
-        "$a = -1$: every $\\hat{x}$ changes its sign.",
+        "$k = -1$: every $\\hat{x}$ changes its sign.",
         wrong_turns=[
             WrongTurn(
                 "cut at 1",
@@ -359,7 +369,9 @@ EXERCISES = [
             "Stored statistics that fail on the training set itself cannot be a matter of the test "
             "data.",
         ),
-        praise="Two readings, one mode each, tell the bugs apart: train() and eval() on one set.",
+        praise="First read the training set in both modes: where `eval()` falls, the stored "
+        "statistics came too late. Where it does not, do the same on the test set: where `eval()` "
+        "falls there, the data have shifted.",
         wrong_turns=[
             WrongTurn(
                 "A and B exchanged",
@@ -388,8 +400,8 @@ EXERCISES = [
         inputs=_layer,
         returns=("weight", "bias"),
         hint=(
-            "With $h = xW + b$, write $\\gamma\\,(h - \\mathrm{E}[h])/"
-            "\\sqrt{\\mathrm{Var}[h]+\\varepsilon} + \\beta$ as $xW' + b'$.",
+            "With $x = uW + b$, write $\\gamma\\,(x - \\mathrm{E}[x])/"
+            "\\sqrt{\\mathrm{Var}[x]+\\varepsilon} + \\beta$ as $uW' + b'$.",
             "Every output has one slope, `gamma / np.sqrt(var + eps)`; it multiplies a *column* of "
             "`weight`.",
         ),

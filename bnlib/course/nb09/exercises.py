@@ -123,6 +123,15 @@ def _life_of_a_module(module_class, batches, digit, eps):
     yield "your answer with torch.nn's checkpoint", module(digit).detach()
 
 
+def _is_your_own(module_class, rng):
+    if issubclass(module_class, torch.nn.modules.batchnorm._BatchNorm):
+        return (
+            "That is the library's module, or one built on it. Write your own: it will be compared "
+            "with these."
+        )
+    return None
+
+
 def _module_inputs(rng):
     m = rng.integers(6, 10)
     scale, centre = rng.uniform(0.5, 2, size=4), rng.uniform(-3, 3, size=4)
@@ -130,12 +139,15 @@ def _module_inputs(rng):
     return batches, torch.tensor(rng.normal(size=(1, 4)) * scale + centre), rng.uniform(0.05, 0.2)
 
 
-def _broken_module(*, unbiased_batch=False, biased=False, swapped=False, plain=False, late=False):
+def _broken_module(*, unbiased_batch=False, biased=False, swapped=False, plain=False, late=False,
+                   half_gradient=False, no_affine=False, no_eps=False):  # fmt: skip
     """A BatchNormModule that goes one wrong way."""
 
     class Broken(BatchNormModule):
         def __init__(self, num_features, eps=1e-5, momentum=0.1):
             super().__init__(num_features, eps, 1 - momentum if swapped else momentum)
+            if no_eps:
+                self.eps = 1e-5
             if plain:  # attributes, not buffers: they are neither saved nor moved
                 for name in ("running_mean", "running_var"):
                     value = self._buffers.pop(name)
@@ -143,6 +155,12 @@ def _broken_module(*, unbiased_batch=False, biased=False, swapped=False, plain=F
 
         def forward(self, x):
             before = self.running_var.clone()
+            if no_affine:
+                y = super().forward(x)
+                return (y - self.bias) / self.weight
+            if half_gradient and self.training:
+                super().forward(x)  # for the running statistics
+                return _HALF_GRADIENT.apply(x, self.weight, self.bias, self.eps)
             if not self.training:
                 if late:
                     self.running_mean.lerp_(x.mean(dim=0), self.momentum)
@@ -157,20 +175,32 @@ def _broken_module(*, unbiased_batch=False, biased=False, swapped=False, plain=F
     return Broken
 
 
+_HALF_GRADIENT = _broken_function(term=False)
+
+
 # ── 9.4 ─────────────────────────────────────────────────────────────────────────────────────────
 
 
 def is_right(module_class):
     torch.manual_seed(0)
-    ours, theirs = module_class(3).double(), torch.nn.BatchNorm1d(3).double()
+    ours, theirs = (kind(3, eps=0.1).double() for kind in (module_class, torch.nn.BatchNorm1d))
+    with torch.no_grad():
+        for module in (ours, theirs):  # at 1 and 0 a forgotten weight or bias would hide
+            module.weight.copy_(torch.tensor([1.5, -0.7, 2.0]))
+            module.bias.copy_(torch.tensor([0.3, -1.0, 0.8]))
     for _ in range(3):
-        x = 2 * torch.randn(5, 3, dtype=torch.float64) + 4
-        if not torch.allclose(ours(x), theirs(x)):
+        x, dy = torch.randn(2, 5, 3, dtype=torch.float64)
+        found = []
+        for module in (ours, theirs):
+            leaf = (2 * x + 4).requires_grad_()
+            y = module(leaf)
+            y.backward(dy)
+            found += [y, leaf.grad]
+        if not torch.allclose(found[0], found[2]) or not torch.allclose(found[1], found[3]):
             return False
     if set(ours.state_dict()) != set(theirs.state_dict()):
         return False
-    x = torch.randn(2, 3, dtype=torch.float64)  # its answers, twice: the first must change nothing
-    for _ in range(2):
+    for _ in range(2):  # asked twice in inference mode: the first must change nothing
         if not torch.allclose(ours.eval()(x), theirs.eval()(x)):
             return False
     return True
@@ -301,6 +331,7 @@ EXERCISES = [
         solution=BatchNormModule,
         scenario=_life_of_a_module,
         inputs=_module_inputs,
+        also=(_is_your_own,),
         hint=(
             "Two `torch.nn.Parameter`, called `weight` and `bias` as in torch.nn, and three "
             'buffers: `register_buffer("running_mean", …)`, `running_var`, '
@@ -382,14 +413,32 @@ EXERCISES = [
                 "A module slips through that goes on learning statistics in inference mode. Ask it "
                 "the same twice.",
             ),
+            WrongTurn(
+                "half a gradient",
+                _broken_module(half_gradient=True),
+                "A module slips through whose gradient has lost the term through the variance. "
+                "Does your test call `backward`, with a random gradient from above?",
+            ),
+            WrongTurn(
+                "weight and bias ignored",
+                _broken_module(no_affine=True),
+                "A module slips through that ignores `weight` and `bias`. At 1 and 0 that does not "
+                "show.",
+            ),
+            WrongTurn(
+                "eps ignored",
+                _broken_module(no_eps=True),
+                "A module slips through that ignores `eps`. Which `eps` do you make it with?",
+            ),
         ],
         hint=(
             "Take `torch.nn.BatchNorm1d` as the measure: train both on the same few batches, then "
-            "compare outputs in both modes and the names in `state_dict()`.",
+            "compare outputs in both modes, the gradient of the input, and the names in "
+            "`state_dict()`.",
             "Small batches show the factor $m/(m-1)$; inference twice in a row shows what should "
             "not change.",
         ),
-        praise="Five of the faults that real modules have had, caught by one short test.",
+        praise="Eight faults, caught by one short test.",
     ),
     FunctionExercise(
         id="9.5",
@@ -464,9 +513,9 @@ QUIZ = [
     Question(
         "Your `autograd.Function` must save for the backward pass …",
         {
-            "everything that forward computed": "That costs memory: $\\hat{x}$ follows from $x$, "
-            "the mean and $1/s$.",
-            "what backward uses, and no more": "$x$ and two numbers per channel are enough.",
+            "everything that forward computed": "That costs memory: $x$, the mean and $y$ are not "
+            "needed once $\\hat{x}$ and $s$ are saved.",
+            "what backward uses, and no more": "$\\hat{x}$, and $s$ and γ per channel, are enough.",
             "only the output $y$": "From $y$ one gets $\\hat{x}$ back only where γ is not 0.",
         },
         correct=1,
