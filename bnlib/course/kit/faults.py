@@ -387,7 +387,8 @@ def _read(fit, terms, evidence, trial):
     if zero and all(np.abs(c - 1).max() < 1e-3 for c in kept):
         if len(zero) == 1:
             return f"{capital(zero[0])} is missing."
-        also = " You take both statistics as constants." if len(terms) == 3 else ""
+        both = zero == [t.name for t in terms[1:]] and len(terms) == 3
+        also = " You take both statistics as constants." if both else ""
         return f"Missing: {' and '.join(zero)}.{also}"
     odd = [(t.name, c) for t, c in zip(terms, fit.T, strict=True) if np.abs(c - 1).max() > 1e-3]
     factors = [factor_with_a_name(c, evidence, trial) for _, c in odd]

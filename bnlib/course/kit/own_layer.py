@@ -59,7 +59,7 @@ def _file(name):
 
 
 def _written_as(path):
-    return f"work/my_layer/{path.name}"
+    return f"{path.parent.parent.name}/my_layer/{path.name}"
 
 
 # ── keep ────────────────────────────────────────────────────────────────────────────────────────
@@ -145,7 +145,7 @@ def _source_of(thing):
         functions = [inspect.unwrap(thing)] if callable(thing) else []
     functions = [f for f in functions if isinstance(f, FunctionType)]
     if not functions:
-        raise NotKept("its source cannot be read; write it with `def` or `class` in a cell.")
+        raise NotKept(_unreadable(thing))
     code = functions[0].__code__
     text = "".join(linecache.getlines(code.co_filename))
     wanted = ast.ClassDef if isinstance(thing, type) else ast.FunctionDef
@@ -163,11 +163,16 @@ def _source_of(thing):
         <= node.end_lineno
     ]
     if not found:
-        raise NotKept("its source cannot be read; write it with `def` or `class` in a cell.")
+        raise NotKept(_unreadable(thing))
     node = found[0]
     first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
     source = textwrap.dedent("\n".join(text.splitlines()[first - 1 : node.end_lineno]))
     return source, _globals_of(source), functions[0].__globals__
+
+
+def _unreadable(thing):
+    name = getattr(thing, "__name__", "it")
+    return f"the source of `{name}` cannot be read; write it with `def` or `class` in a cell."
 
 
 def _globals_of(source):

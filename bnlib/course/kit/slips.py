@@ -536,10 +536,10 @@ def _products(node):
             yield "twice", f"{_capital(one)} is in it twice.", lambda n: _write(
                 "A * A * B", A=n.left, B=n.right)  # fmt: skip
         if other:
-            yield "inverse", f"You divide by {other}; multiply by it.", lambda n: _write(
+            yield "inverse", _on_the_wrong_side(other), lambda n: _write(
                 "A / B", A=n.left, B=n.right)  # fmt: skip
     else:
-        by = other or "the last quantity"
+        by = other or _named(right)
         if other:
             yield "factor", f"You do not divide by {by}.", lambda n: n.left
         says = f"You divide by {by} once too often."
@@ -547,7 +547,7 @@ def _products(node):
             says = "You divide by the variance; divide by its square root."
         yield "twice", says, lambda n: _write(
             "A / B / B", A=n.left, B=n.right)  # fmt: skip
-        yield "inverse", f"You multiply by {by}; divide by it.", lambda n: _write(
+        yield "inverse", _on_the_wrong_side(by), lambda n: _write(
             "A * B", A=n.left, B=n.right)  # fmt: skip
         if one and not isinstance(left, ast.Constant):
             yield "factor", f"The factor {one} is missing.", lambda n: _write("1 / B", B=n.right)
@@ -570,6 +570,16 @@ def _products(node):
             f"Only {a} is {verb} in yours: {b} must be, too.",
             lambda n: ast.BinOp(ast.BinOp(n.left.left, n.op, n.right), n.left.op, n.left.right),
         )
+
+
+def _on_the_wrong_side(what):
+    """Said of a factor in a denominator, too, where to divide is to multiply."""
+    return f"Look at {what}: you multiply by it where you should divide, or the reverse."
+
+
+def _named(node):
+    text = ast.unparse(node)
+    return f"`{text}`" if len(text) <= 30 else "what stands last"
 
 
 def _renamed(tree, nodes):

@@ -1,6 +1,8 @@
 """The room of notebook 03, the statistics of a mini-batch: what it draws, asks and lets play."""
 
 from bnlib.course.nb03.experiments import (
+    gradients_are_finite,
+    half_power_outside,
     rows_of_a_colleague,
     spread_of_means,
     variance_seen,
@@ -17,6 +19,8 @@ from bnlib.course.nb03.plots import (
 
 __all__ = [
     "BatchMeans",
+    "gradients_are_finite",
+    "half_power_outside",
     "plot_batch_means",
     "plot_biased_variance",
     "plot_eps",

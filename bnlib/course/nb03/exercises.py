@@ -283,8 +283,9 @@ EXERCISES = [
         solution=cause_of_the_spread,
         rtol=0,
         hint=(
-            "`labels[rows_drawn[0]]` shows which digits are in the first of their batches.",
-            "The law says: $m$ *independent* values. What do sixty fours have in common?",
+            "`labels[rows_drawn[1:6]]` shows which digits are in five of their batches.",
+            "The law says: $m$ *independent* values. What do sixty digits of one kind have in "
+            "common?",
         ),
         praise="Sixty values that resemble each other tell less than sixty strangers.",
         note="Their file was sorted by label, and a batch is sixty neighbours in it: nearly always "

@@ -35,3 +35,27 @@ def rows_of_a_colleague(labels, m=60, draws=1000, seed=3):
     order = np.argsort(labels, kind="stable")
     starts = np.random.default_rng(seed).integers(0, len(labels) - m, draws)
     return order[starts[:, None] + np.arange(m)]
+
+
+def half_power_outside(eps):
+    """The deviation at which σ/(σ + ε), ε outside the root, has fallen to 1/√2: by bisection."""
+    low, high = 0.0, 1.0
+    for _ in range(80):
+        middle = (low + high) / 2
+        low, high = (low, middle) if middle / (middle + eps) > 1 / np.sqrt(2) else (middle, high)
+    return high
+
+
+def gradients_are_finite(eps):
+    """Is the gradient through a column that never varies finite, with ε inside and outside?"""
+    import torch
+
+    found = []
+    for outside in (False, True):
+        x = torch.zeros(6, dtype=torch.float64, requires_grad=True)
+        c = x - x.mean()
+        variance = (c**2).mean()
+        s = variance.sqrt() + eps if outside else (variance + eps).sqrt()
+        ((c / s) * torch.arange(6.0)).sum().backward()
+        found.append(bool(x.grad.isfinite().all()))
+    return tuple(found)

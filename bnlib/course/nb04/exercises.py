@@ -26,7 +26,8 @@ def is_right(batch_norm):
     var_B = x.var(axis=0)
     mean_is_beta = np.allclose(y.mean(axis=0), beta)
     spread = gamma * np.sqrt(var_B / (var_B + eps))  # eps takes a little off
-    return bool(mean_is_beta and np.allclose(y.std(axis=0), spread))
+    rises = all(np.corrcoef(x[:, j], y[:, j])[0, 1] > 0.999 for j in range(3))  # a line, upwards
+    return bool(mean_is_beta and np.allclose(y.std(axis=0), spread) and rises)
 
 
 def _textbook(x, gamma, beta, eps):
@@ -35,6 +36,14 @@ def _textbook(x, gamma, beta, eps):
 
 def _library(x, gamma, beta, eps):
     return bn.batch_norm(x, gamma, beta, eps=eps)
+
+
+def _turned(x, gamma, beta, eps):
+    return 2 * beta - reference.batch_norm(x, gamma, beta, eps), {}
+
+
+def _rows_exchanged(x, gamma, beta, eps):
+    return reference.batch_norm(x, gamma, beta, eps)[::-1], {}
 
 
 def _wrong_layer(axis=0, ddof=0, eps_outside=False, shift_first=False, scale=True, shift=True):
@@ -184,6 +193,17 @@ EXERCISES = [
                 "A layer slips through that takes one mean and one variance for all features. Do "
                 "the features of your `x` differ in mean and scale?",
             ),
+            WrongTurn(
+                "sign turned",
+                _turned,
+                "A layer slips through that turns $\\hat{x}$ around: mean and deviation do not see "
+                "it. Does `y` rise with `x`?",
+            ),
+            WrongTurn(
+                "rows exchanged",
+                _rows_exchanged,
+                "A layer slips through that returns the right rows in the wrong order.",
+            ),
         ],
         hint=(
             "Choose features of different scale, a $\\gamma$ and a $\\beta$ that are neither 1 "
@@ -191,7 +211,7 @@ EXERCISES = [
             "Down the examples, `y` has mean $\\beta$. And its deviation? That of $\\hat{x}$ is "
             "$\\sqrt{\\sigma^2/(\\sigma^2+\\varepsilon)}$.",
         ),
-        praise="Two properties, one example, seven mistakes caught.",
+        praise="Three properties, one example, nine mistakes caught.",
     ),
     FunctionExercise(
         id="4.2",
@@ -234,7 +254,8 @@ EXERCISES = [
         title="Ten times the weights",
         choices=("ten times as large", "the same", "a tenth", "zero"),
         answer="a tenth",
-        hint="Move each weight by 1 %. Does the loss care whether the weights are large or small?",
+        hint="Change one weight by 1 %, once when all are small and once when all are ten times as "
+        "large. The loss changes alike. How far did the weight move in each case?",
         praise="Ten times the weights, and each of them matters a tenth as much.",
         note="Turn a unit's weights by one degree, and the loss changes as much as before. But "
         "the weights are ten times as long now, and a degree is ten times as far to go. Per unit "

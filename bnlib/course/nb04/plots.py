@@ -80,7 +80,7 @@ def plot_weight_scale(a, spread, gradient, *, axes=None):
         label="measured",
     )
     right.set(ylabel="norm of the gradient (a = 1: 1)")
-    right.set_title("The gradient is divided by $a$")
+    right.set_title(r"The gradient falls as $1/a$, until $\varepsilon$ bites")
     right.legend()
     for ax in axes:
         ax.set_xlabel("factor $a$ on the weights")

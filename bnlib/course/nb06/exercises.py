@@ -468,7 +468,7 @@ EXERCISES = [
         inputs=_eval_inputs,
         hint=(
             "In inference mode $y = \\gamma (x - \\mathrm{E}[x]) / \\sqrt{\\mathrm{Var}[x] + "
-            "\\varepsilon} + \\beta$, and E and Var do not depend on this batch.",
+            "\\varepsilon} + \\beta$, and neither depends on this batch.",
             "It is a straight line. What is its slope?",
         ),
         praise="A straight line: each example keeps its gradient, times the slope.",
