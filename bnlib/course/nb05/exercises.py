@@ -235,7 +235,7 @@ EXERCISES = [
                 "after",
                 "after",
                 "With sigmoids *after* is indeed ahead at moderate rates, as you will see. With "
-                "ReLU the two cannot be told apart here.",
+                "ReLU the gap here is less than a point, too small for three seeds.",
             ),
         ],
     ),
@@ -272,7 +272,7 @@ EXERCISES = [
     ),
     FunctionExercise(
         id="5.5",
-        title="Two sets of parameters too many",
+        title="γ and β in front of a linear layer",
         solution=absorb,
         inputs=_absorb_inputs,
         returns=("weight", "bias"),

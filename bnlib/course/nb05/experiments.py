@@ -27,7 +27,9 @@ def curves(kinds, train, seeds):
 
 
 def sigmoid_net(places, seed, frozen=()):
-    """784-100-100-100-10 with sigmoids and first weights of deviation 0.1, as in the stored runs.
+    """784-100-100-100-10 with sigmoids and first weights of deviation 0.1.
+
+    A layer whose BN comes after the sigmoid has a bias. (The stored runs have none there.)
 
     places  the place of each hidden layer's BN, in three words: "before before after"
     frozen  parameters of the last BN that the optimizer does not get: "gamma", "beta", or both
