@@ -258,7 +258,7 @@ MUTANTS = [
     ),
     numpy(
         "one value per channel accepted",
-        "    if training and plan.over.m == 1 and x.size:",
+        "    if training and plan.over.m == 1:",
         "    if False:",
         BATCH,
     ),

@@ -99,9 +99,20 @@ class BatchNormModule(torch.nn.Module):
         return BatchNormFunction.apply(x, self.weight, self.bias, self.eps)
 
 
+def _has_its_buffers(module):
+    names = ("running_mean", "running_var", "num_batches_tracked")
+    missing = [name for name in names if name not in module.state_dict()]
+    if missing:
+        raise LookupError(
+            f"`{'`, `'.join(missing)}` missing from `state_dict()`: a plain tensor as attribute is "
+            "neither saved nor moved to a GPU; `register_buffer` sees to both"
+        )
+
+
 def _life_of_a_module(module_class, batches, digit, eps):
     """Trained, asked, saved and loaded both ways, and moved to another format."""
     module = module_class(4, eps=eps).double()
+    _has_its_buffers(module)
     yield "the names in `state_dict()`", tuple(sorted(module.state_dict()))
     yield "the names of `parameters()`", tuple(n for n, _ in module.named_parameters())
     with torch.no_grad():
@@ -359,12 +370,6 @@ EXERCISES = [
                 "momentum the other way round",
                 _broken_module(swapped=True),
                 "Your `momentum` weighs the old value. In PyTorch it weighs the new one.",
-            ),
-            WrongTurn(
-                "attributes instead of buffers",
-                _broken_module(plain=True),
-                "`running_mean` and `running_var` are missing from `state_dict()`: a plain tensor "
-                "as attribute is neither saved nor moved to a GPU. `register_buffer` does both.",
             ),
             WrongTurn(
                 "updates in inference mode",
