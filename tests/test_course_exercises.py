@@ -606,3 +606,19 @@ def test_difference_is_described_for_single_numbers():
     assert describe_difference("your result", 3.0, 2.0) == (
         "Your result is off by up to 1: 3 instead of 2."
     )
+
+
+@pytest.mark.parametrize(
+    ("has", "wants", "advice"),
+    [
+        ((3, 2), (2, 3), "Transposed"),
+        ((2, 4, 5, 3), (2, 3, 4, 5), "another order"),
+        ((24, 5), (2, 3, 4, 5), "axis is lost"),
+        ((2, 3, 20), (6, 20), "layout"),
+    ],
+)
+def test_advice_on_a_shape_fits_it(has, wants, advice):
+    """Reshaping axes that stand in another order would mix the values of different channels."""
+    said = describe_difference("the result", np.zeros(has), np.zeros(wants))
+    assert advice in said
+    assert "reshape it" not in said

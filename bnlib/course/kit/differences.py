@@ -39,8 +39,10 @@ def describe_difference(
             advice = " Transposed, it would fit."
         elif got.ndim < want.ndim:
             advice = " Which axis is lost, and should it be?"
+        elif sorted(got.shape) == sorted(want.shape):
+            advice = " The axes stand in another order: transpose them; `reshape` would mix values."
         elif got.size == want.size:
-            advice = " The count is right: reshape it."
+            advice = " The number of values is right, their layout is not."
         return f"{capital(name)} has {_shape(got)}; {_shape(want)} is expected.{advice}"
     bad = ~np.isfinite(got) & np.isfinite(want)
     if bad.any():
