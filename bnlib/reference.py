@@ -74,6 +74,10 @@ def normalize(x, mu, var, eps=1e-5):
 
     mu, var     (C,), the statistics to use: the mini-batch's, or the population's
     eps         added to var inside the square root; has the units of x squared
+
+    >>> import numpy as np
+    >>> normalize(np.array([[1.0], [3.0]]), np.array([2.0]), np.array([1.0]), eps=0.0).tolist()
+    [[-1.0], [1.0]]
     """
     return (x - per_channel(mu, x, "mu")) / (per_channel(var, x, "var") + eps) ** 0.5
 
@@ -106,6 +110,11 @@ def batch_norm_backward(dy, x, gamma, eps=1e-5):
     x, gamma, eps   what batch_norm was called with
 
     Returns dx, dgamma, dbeta: ∂ℓ/∂x shaped like x, ∂ℓ/∂γ and ∂ℓ/∂β (C,).
+
+    >>> import numpy as np
+    >>> dy, x = np.ones((2, 1)), np.array([[1.0], [3.0]])
+    >>> [v.tolist() for v in batch_norm_backward(dy, x, np.ones(1), eps=0.0)]
+    [[[0.0], [0.0]], [0.0], [2.0]]
     """
     unmasked(dy, "dy")
     axes, m = batch_axes(x), values_per_channel(x)
@@ -152,6 +161,10 @@ def population_statistics(batches):
 
     Returns mean, var, each (C,): the average of mu_B, and of the unbiased var_B · m/(m − 1).
     Raises ValueError when there is no batch.
+
+    >>> import numpy as np
+    >>> population_statistics([np.array([[1.0], [3.0]]), np.array([[5.0], [7.0]])])
+    (array([4.]), array([2.]))
     """
     count, mean, var = 0, 0, 0
     for x in batches:

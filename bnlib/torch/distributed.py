@@ -30,6 +30,9 @@ class SyncBatchNorm(OwnForward, torch.nn.modules.batchnorm._BatchNorm):
     Not a subclass of torch.nn.SyncBatchNorm, which DistributedDataParallel refuses on a CPU.
     It has first derivatives only, torch.compile leaves its graph for it, and TorchScript keeps
     the plain batch norm of one process.
+
+    >>> SyncBatchNorm(1)(torch.tensor([[1.0], [3.0]])).round().tolist()
+    [[-1.0], [1.0]]
     """
 
     def __init__(

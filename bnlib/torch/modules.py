@@ -126,8 +126,16 @@ class BatchNorm1d(OwnForward, torch.nn.BatchNorm1d):
 
 
 class BatchNorm2d(OwnForward, torch.nn.BatchNorm2d):
-    """Drop-in for torch.nn.BatchNorm2d: (N, C, H, W) in, the same shape out."""
+    """Drop-in for torch.nn.BatchNorm2d: (N, C, H, W) in, the same shape out.
+
+    >>> BatchNorm2d(3)(torch.ones(4, 3, 2, 2)).shape
+    torch.Size([4, 3, 2, 2])
+    """
 
 
 class BatchNorm3d(OwnForward, torch.nn.BatchNorm3d):
-    """Drop-in for torch.nn.BatchNorm3d: (N, C, D, H, W) in, the same shape out."""
+    """Drop-in for torch.nn.BatchNorm3d: (N, C, D, H, W) in, the same shape out.
+
+    >>> BatchNorm3d(3)(torch.ones(4, 3, 2, 2, 2)).shape
+    torch.Size([4, 3, 2, 2, 2])
+    """
