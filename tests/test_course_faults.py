@@ -679,18 +679,6 @@ def test_answer_that_leaves_the_graph_is_told(answer, words):
 def dots(*args): ...
 
 
-def passes(*args):
-    pass
-
-
-def documented(*args):
-    """To do."""
-
-
-def says_so(*args):
-    raise NotImplementedError("your code here")
-
-
 def hole(*args):
     mean = ...
     return mean

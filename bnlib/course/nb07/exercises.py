@@ -94,20 +94,6 @@ def _keeps_the_dtype(layer_class, rng):
     return None
 
 
-class _Keras(BatchNorm):  # momentum weighs the old value, the variance is biased
-    def __init__(self, num_features, eps=1e-5, momentum=0.1):
-        super().__init__(num_features, eps, None if momentum is None else 1 - momentum)
-
-    def forward(self, x):
-        before = self.running_var
-        y = super().forward(x)
-        if self.training:
-            axes = (0,) if x.ndim == 2 else (0, 2, 3)
-            weight = 1 / self.num_batches_tracked if self.momentum is None else self.momentum
-            self.running_var = (1 - weight) * before + weight * x.var(axis=axes)
-        return y
-
-
 class _MomentumSwapped(BatchNorm):
     def __init__(self, num_features, eps=1e-5, momentum=0.1):
         super().__init__(num_features, eps, None if momentum is None else 1 - momentum)
@@ -122,6 +108,10 @@ class _Biased(BatchNorm):
             weight = 1 / self.num_batches_tracked if self.momentum is None else self.momentum
             self.running_var = (1 - weight) * before + weight * x.var(axis=axes)
         return y
+
+
+class _Keras(_MomentumSwapped, _Biased):  # momentum weighs the old value, the variance is biased
+    pass
 
 
 class _UnbiasedForTheBatch(BatchNorm):

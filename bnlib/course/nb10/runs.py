@@ -1,11 +1,10 @@
 """The stored training runs of notebook 10."""
 
 import functools
-from types import MappingProxyType
 
 import numpy as np
 
-from bnlib.data import data_file
+from bnlib.course.kit.runs import read_runs
 
 
 @functools.lru_cache(maxsize=1)
@@ -13,13 +12,9 @@ def stored_runs():
     """Return the arrays of data/10_runs.npz by name, read-only.
 
     data/README.md says what each array is, data/build_10_runs.py makes them again. Raises
-    FileNotFoundError as bnlib.data.data_file does.
+    FileNotFoundError as `read_runs` does.
     """
-    with np.load(data_file("10_runs.npz", rebuild="build_10_runs.py"), allow_pickle=False) as file:
-        arrays = {name: file[name] for name in file.files}
-    for array in arrays.values():
-        array.flags.writeable = False
-    return MappingProxyType(arrays)
+    return read_runs("10_runs.npz", rebuild="build_10_runs.py")
 
 
 def moved_at_best_rate(runs):
