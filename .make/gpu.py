@@ -1,11 +1,12 @@
-"""Prove bnlib on a GPU (make gpu): its tests, its times and notebook 09 there, in eight minutes.
+"""Prove bnlib on a GPU (make gpu): its tests, its times and the notebooks that use one, in eight
+minutes.
 
 usage: python .make/gpu.py                    on the GPU; without one nothing is run
        python .make/gpu.py --device cpu       a rehearsal without a GPU, at small sizes
-       python .make/gpu.py --parts tests      some of: tests benchmark notebook
+       python .make/gpu.py --parts tests      some of: tests benchmark notebooks
 
 Needs Python 3.11, torch 2.9 and NumPy, wherever they are installed; neither make nor .venv nor a
-network nor Jupyter. Without pytest the tests are left out, without matplotlib the notebook, and
+network nor Jupyter. Without pytest the tests are left out, without matplotlib the notebooks, and
 what is older than pyproject.toml asks for is named. Each part is a process of its own with a limit
 to its time, so that one that hangs or dies leaves the others standing.
 
@@ -41,10 +42,10 @@ import tomllib
 sys.dont_write_bytecode = True
 ROOT = Path(__file__).resolve().parent.parent
 BENCHMARK = ROOT / "tests" / "benchmarks" / "bench_device.py"
-NOTEBOOK = ROOT / "notebooks" / "09_from_numpy_to_torch.ipynb"
+NOTEBOOKS = ROOT / "notebooks"
 
 OLDEST_TORCH = (2, 9)
-LIMITS = {"tests": 150, "benchmark": 210, "notebook": 90}  # seconds: together under eight minutes
+LIMITS = {"tests": 120, "benchmark": 140, "notebooks": 195}  # seconds: together under eight minutes
 TESTS = ["test_backends.py", "test_reference.py", "test_torch_*.py"]  # those that go to each device
 
 # Threads as in make test; and this checkout's bnlib, whichever is installed.
@@ -95,9 +96,9 @@ def shortfalls():
 USED = {
     "torch": "tests of what it does not have yet, such as BatchNorm2d(bias=False), are left out",
     "numpy": "what it lacks may fail below",
-    "matplotlib": "notebook 09 draws with it",
-    "pillow": "notebook 09's pictures need it",
-    "anywidget": "notebook 09's explorer is drawn without its controls",
+    "matplotlib": "the notebooks draw with it",
+    "pillow": "their pictures need it",
+    "anywidget": "their explorers are drawn without controls",
     "pytest": "it runs the device tests",
     "hypothesis": "tests that need it are left out",
 }
@@ -177,23 +178,44 @@ def run_benchmark(device, out, rehearsal):
     return result | json.loads(report.read_text(encoding="utf-8"))
 
 
-def run_notebook(device, out, rehearsal):
-    """Notebook 09's code cells, in a plain process."""
+def on_devices():
+    """The notebooks that look for a GPU."""
+    return [
+        path
+        for path in sorted(NOTEBOOKS.glob("*.ipynb"))
+        if "torch.cuda.is_available" in path.read_text(encoding="utf-8")
+    ]
+
+
+def run_notebooks(device, out, rehearsal):
+    """Their code cells, each notebook's in a plain process of its own."""
     for name in ("matplotlib", "pillow"):
         if not installed(name):
             return {"ok": None, "why": f"{name} is not installed"}
-    report, log = out / "gpu-notebook.json", out / "gpu-notebook.txt"
-    report.unlink(missing_ok=True)
-    command = [sys.executable, Path(__file__).resolve(), "--cells-into", report]
-    status, seconds = limited(command, log, LIMITS["notebook"])
-    result = {"ok": status == 0, "seconds": seconds}
-    if not report.exists():
-        why = f"stopped after {seconds:.0f} s" if status is None else last_line(log)
-        return result | {"why": why}
-    return result | json.loads(report.read_text(encoding="utf-8"))
+    whole = {"ok": True, "seconds": 0.0, "claims": 0, "failed": {}}
+    for path in on_devices():
+        number = path.name[:2]
+        report, log = out / f"gpu-notebook-{number}.json", out / f"gpu-notebook-{number}.txt"
+        report.unlink(missing_ok=True)
+        left = LIMITS["notebooks"] - whole["seconds"]
+        if left < 1:
+            whole["failed"][number] = "not begun: the time was up"
+            continue
+        command = [sys.executable, Path(__file__).resolve(), "--cells-of", path, "--into", report]
+        status, seconds = limited(command, log, left)
+        whole["seconds"] += seconds
+        if report.exists():
+            found = json.loads(report.read_text(encoding="utf-8"))
+            whole["claims"] += found["claims"]
+            found = {f"{number}, {cell}": why for cell, why in found["failed"].items()}
+            whole["failed"] |= found | ({} if found or status == 0 else {number: last_line(log)})
+        else:
+            why = f"stopped after {seconds:.0f} s" if status is None else last_line(log)
+            whole["failed"][number] = why
+    return whole | {"ok": not whole["failed"]}
 
 
-PARTS = {"tests": run_tests, "benchmark": run_benchmark, "notebook": run_notebook}
+PARTS = {"tests": run_tests, "benchmark": run_benchmark, "notebooks": run_notebooks}
 
 
 def limited(command, log, seconds):
@@ -288,16 +310,16 @@ def run_cells(sources):
     return {"cells": len(sources), "claims": len(claims), "failed": failed}
 
 
-def notebook_cells(into):
-    """The process behind run_notebook."""
-    cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
+def notebook_cells(path, into):
+    """The process behind run_notebooks."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     sources = [
         (number, "".join(cell["source"]))
         for number, cell in enumerate(cells)
         if cell["cell_type"] == "code"
     ]
     stand_in_for_jupyter()
-    os.chdir(NOTEBOOK.parent)
+    os.chdir(path.parent)
     report = run_cells(sources)
     into.write_text(json.dumps(report, ensure_ascii=False), encoding="utf-8")
     return 1 if report["failed"] else 0
@@ -341,10 +363,11 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
-    parser.add_argument("--cells-into", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--cells-of", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--into", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
-    if options.cells_into:
-        return notebook_cells(options.cells_into)
+    if options.cells_of:
+        return notebook_cells(options.cells_of, options.into)
     nothing = why_not(options.device)
     if nothing:
         say(nothing[0])

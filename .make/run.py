@@ -72,7 +72,7 @@ def bench(python):
 
 
 def gpu(python):
-    """prove bnlib on this machine's GPU: tests, times, notebook 09"""
+    """prove bnlib on this machine's GPU: tests, times, notebooks"""
     hand_over([python, ".make/gpu.py", *arguments()])
 
 

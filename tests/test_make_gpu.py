@@ -89,7 +89,7 @@ def test_program_that_hangs_is_ended(tmp_path):
     assert gpu.last_line(tmp_path / "log.txt") == "began"
 
 
-@pytest.mark.parametrize(("part", "package"), [("tests", "pytest"), ("notebook", "matplotlib")])
+@pytest.mark.parametrize(("part", "package"), [("tests", "pytest"), ("notebooks", "matplotlib")])
 def test_part_whose_package_is_missing_is_left_out(out, monkeypatch, capsys, part, package):
     there = gpu.installed
     monkeypatch.setattr(gpu, "installed", lambda name: None if name == package else there(name))
@@ -136,6 +136,28 @@ def test_cells_go_on_after_an_error():
         "claims": 2,
         "failed": {"cell 2": "ZeroDivisionError: division by zero"},
     }
+
+
+def test_notebooks_part_runs_each_and_names_the_cell_that_failed(out, monkeypatch, capsys):
+    def write(name, *sources):
+        cells = [{"cell_type": "code", "source": [s]} for s in sources]
+        (out.parent / name).write_text(json.dumps({"cells": cells}))
+
+    use = "# torch.cuda.is_available\n"
+    write("21_a.ipynb", use + "print('✓ one')", "print('✓ two')")
+    write("22_b.ipynb", use + "1 / 0", "print('✓ three')")
+    write("23_c.ipynb", "print('✓ on no device')")
+    write("24_d.ipynb", use + "import os\nos._exit(3)")
+    monkeypatch.setattr(gpu, "NOTEBOOKS", out.parent)
+    assert gpu.main(["--device", "cpu", "--parts", "notebooks"]) == 1
+    found = json.loads((out / "gpu.json").read_text("utf-8"))["parts"]["notebooks"]
+    assert found["claims"] == 3
+    assert found["failed"].keys() == {"22, cell 0", "24"}
+    assert "ZeroDivisionError" in capsys.readouterr().out
+
+
+def test_notebooks_that_look_for_a_gpu_are_those_of_torch():
+    assert [path.name[:2] for path in gpu.on_devices()][:3] == ["00", "09", "10"]
 
 
 def test_explorer_needs_no_jupyter():

@@ -39,9 +39,11 @@ def device(request):
     return request.param
 
 
-@pytest.fixture(params=["small", "blocked", "plain"])
+@pytest.fixture(params=["small", "blocked", "plain", "kernel"])
 def path(request, monkeypatch):
-    """Each way to the same result, with blocks so small that there are several of them."""
+    """Each way to the same result, with blocks so small that there are several of them; on a GPU
+    all but the last are what torch.compile makes its kernels of."""
+    monkeypatch.setattr(batchnorm, "takes_kernel", lambda x: request.param == "kernel")
     if request.param != "small":
         monkeypatch.setattr(batchnorm, "SMALL", 0)
     monkeypatch.setattr(_passes, "BLOCK", 16)
@@ -111,8 +113,8 @@ def test_batch_norm_matches_torch(device, path, shape, training, dtype):
 
 
 @pytest.mark.parametrize("training", [True, False], ids=["training", "eval"])
-def test_batch_norm_matches_torch_channels_last(path, training):
-    arguments = leaves((4, 3, 5, 2), channels_last=True)
+def test_batch_norm_matches_torch_channels_last(device, path, training):
+    arguments = leaves((4, 3, 5, 2), device=device, channels_last=True)
     got = run(batch_norm, *arguments, training=training)
     assert_same(got, run(F.batch_norm, *arguments, training=training), 1e-10)
 
@@ -121,8 +123,8 @@ def test_batch_norm_matches_torch_channels_last(path, training):
     ("weight", "bias", "buffers"),
     [(False, False, True), (True, False, False), (False, True, True), (True, True, False)],
 )
-def test_batch_norm_matches_torch_where_arguments_are_none(path, weight, bias, buffers):
-    x, w, b, mean, var, dy = leaves((6, 3, 4))
+def test_batch_norm_matches_torch_where_arguments_are_none(device, path, weight, bias, buffers):
+    x, w, b, mean, var, dy = leaves((6, 3, 4), device=device)
     arguments = (
         x,
         w if weight else None,
@@ -151,8 +153,8 @@ def test_evaluation_leaves_the_buffers_alone(path):
     assert_same((mean, var), before, 0)
 
 
-def test_input_stays_as_it_is(path):
-    x, weight, bias, mean, var, dy = leaves((4, 3, 5))
+def test_input_stays_as_it_is(device, path):
+    x, weight, bias, mean, var, dy = leaves((4, 3, 5), device=device)
     before = x.detach().clone(), dy.clone()
     run(batch_norm, x, weight, bias, mean, var, dy)
     assert_same((x, dy), before, 0)
@@ -296,13 +298,13 @@ def test_derivatives_fail_the_check_when_the_statistics_are_taken_as_constants()
         torch.autograd.gradcheck(function, x)
 
 
-def test_third_derivatives_match_torch(path):
+def test_third_derivatives_match_torch(device, path):
     def third(function):
-        x, weight, *_ = leaves((3, 2))
+        x, weight, *_ = leaves((3, 2), device=device)
         y = function(x, None, None, weight, None, True).pow(3).sum()
         for _ in range(3):
             (g,) = torch.autograd.grad(y, x, create_graph=True)
-            y = (g * torch.linspace(-1, 1, 6, dtype=g.dtype).view(3, 2)).sum()
+            y = (g * torch.arange(-1, 1, 1 / 3).to(g).view(3, 2)).sum()
         return (g,)
 
     assert_same(
@@ -312,9 +314,9 @@ def test_third_derivatives_match_torch(path):
     )
 
 
-def test_a_gradient_penalty_trains_the_weight(path):
+def test_a_gradient_penalty_trains_the_weight(device, path):
     def penalty(function):
-        x, weight, bias, mean, var, dy = leaves((6, 3), torch.float32)
+        x, weight, bias, mean, var, dy = leaves((6, 3), torch.float32, device=device)
         y = function(x, mean, var, weight, bias, True)
         (dx,) = torch.autograd.grad(y, x, dy, create_graph=True)
         dx.square().sum().backward()
@@ -468,15 +470,21 @@ def test_low_precision_matches_torch(device, path, dtype, parameters, training):
     low = [x.detach().to(dtype).requires_grad_()]
     low += [t.detach().to(kept).requires_grad_() for t in (weight, bias)]
     low += [t.to(kept) for t in (mean, var)] + [dy.to(dtype)]
-    got, want = (run(f, *low, training=training) for f in (batch_norm, F.batch_norm))
-    assert [t.dtype for t in got] == [t.dtype for t in want]
+    got, native = (run(f, *low, training=training) for f in (batch_norm, F.batch_norm))
+    assert [t.dtype for t in got] == [t.dtype for t in native]
+    exact = [t.detach().double() for t in low]  # native's dγ may be four roundings off on a GPU
+    want = run(
+        F.batch_norm, *[t.requires_grad_(i < 3) for i, t in enumerate(exact)], training=training
+    )
     assert_same(got, want, torch.finfo(dtype).eps * 4)
 
 
 @pytest.mark.parametrize("dtype", LOW, ids=str)
-def test_low_precision_takes_its_statistics_in_float32(path, dtype):
-    x = (torch.randn(4096, 2) + 100).to(dtype)
-    mean, var = torch.zeros(2), torch.zeros(2)
+def test_low_precision_takes_its_statistics_in_float32(device, path, dtype):
+    if (device, path) == ("cpu", "kernel"):
+        pytest.skip("the CPU's kernel adds up in half precision, the GPU's does not")
+    x = (torch.randn(4096, 2) + 100).to(device, dtype)
+    mean, var = torch.zeros(2, 2, device=device)
     batch_norm(x, mean, var, training=True, momentum=1.0)
     want = x.double().mean(0), x.double().var(0)
     assert_same((mean, var), want, 1e-5)
@@ -526,7 +534,9 @@ def test_float32_keeps_its_digits_at_mean_1e4(device, path, shape, channels_last
         leaf.requires_grad_()
     got, want = run(batch_norm, *low), run(F.batch_norm, *exact)
     for a, b in zip(got[:2], want[:2], strict=True):
-        assert (a.cpu().double() - b).abs().max() < 5e-6
+        # the CPU's kernel, which is taken here in place of the GPU's, adds up more coarsely
+        bound = 2e-5 if (device, path) == ("cpu", "kernel") else 5e-6
+        assert (a.cpu().double() - b).abs().max() < bound
 
 
 def test_float32_loses_little_to_the_worst_pivot(path):
@@ -568,13 +578,13 @@ def test_a_variance_that_rounding_made_negative_is_zero():
     assert_same((delta, var), (torch.tensor([300.0]), torch.zeros(1)), 1e-6)
 
 
-def test_two_values_per_channel(path):
-    arguments = leaves((2, 3))
+def test_two_values_per_channel(device, path):
+    arguments = leaves((2, 3), device=device)
     assert_same(run(batch_norm, *arguments), run(F.batch_norm, *arguments), 1e-9)
 
 
-def test_zero_gamma_gives_beta_and_no_dx_but_dgamma(path):
-    x, weight, bias, mean, var, dy = leaves((5, 3))
+def test_zero_gamma_gives_beta_and_no_dx_but_dgamma(device, path):
+    x, weight, bias, mean, var, dy = leaves((5, 3), device=device)
     arguments = x, (weight * 0).detach().requires_grad_(), bias, mean, var, dy
     got = run(batch_norm, *arguments)
     assert_same(got, run(F.batch_norm, *arguments), 1e-10)
@@ -583,8 +593,8 @@ def test_zero_gamma_gives_beta_and_no_dx_but_dgamma(path):
 
 
 @pytest.mark.parametrize("poison", [float("nan"), float("inf"), -float("inf")], ids=str)
-def test_nan_and_inf_stay_in_their_channel(path, poison):
-    x, weight, bias, mean, var, dy = leaves((40, 3), torch.float32)
+def test_nan_and_inf_stay_in_their_channel(device, path, poison):
+    x, weight, bias, mean, var, dy = leaves((40, 3), torch.float32, device=device)
     with torch.no_grad():
         x[7, 1] = poison
     got, want = (run(f, x, weight, bias, mean, var, dy) for f in (batch_norm, F.batch_norm))
@@ -830,7 +840,9 @@ def test_meta_tensors_get_shapes_and_gradients():
 FAKE = """
     import torch
     from torch._subclasses.fake_tensor import FakeTensorMode
-    from bnlib.torch import BatchNorm2d, _formulas, _passes, batch_norm
+    from bnlib.torch import BatchNorm2d, _formulas, _passes, batch_norm, batchnorm
+
+    real, batchnorm.takes_kernel = batchnorm.takes_kernel, lambda x: False
 
     def check(x, y):
         assert (y.device.type, y.dtype, y.stride()) == ("cuda", x.dtype, x.stride())
@@ -849,13 +861,18 @@ FAKE = """
         for _ in range(2):
             check(x, layer(x.view(4, 3, *x.shape[2:], *[1] * (4 - x.dim()))).view_as(x))
 
+    def kernel(x, dy, weight, bias, *_):  # without buffers, which torch's stand-in would fill
+        batchnorm.takes_kernel = real
+        assert real(x)
+        check(x, batch_norm(x, None, None, weight, bias, True))
+
     def a_wait(x, dy, weight, *_):
         weight.sum().item()
 
     def a_second_device(x, dy, weight, *_):
         weight + torch.ones(3)
 
-    for use in (training, evaluation, module, a_wait, a_second_device):
+    for use in (training, evaluation, module, kernel, a_wait, a_second_device):
         try:
             for dtype in (torch.float32, torch.float16):
                 with FakeTensorMode(), torch.no_grad():
@@ -879,7 +896,7 @@ def on_fake_cuda():
     return dict(line.split(" ", 1) for line in done.stdout.splitlines())
 
 
-@pytest.mark.parametrize("use", ["training", "evaluation", "module"])
+@pytest.mark.parametrize("use", ["training", "evaluation", "module", "kernel"])
 def test_fake_cuda_tensors_show_no_wait_and_no_second_device(on_fake_cuda, use):
     assert on_fake_cuda[use] == "ok"
 
@@ -892,7 +909,8 @@ def test_fake_cuda_tensors_show_a_slip(on_fake_cuda, slip):
 @pytest.mark.skipif("cuda" not in DEVICES, reason="no CUDA device")
 def test_cuda_graphs_capture_a_step():
     arguments = leaves((8, 3, 4, 4), torch.float32, device="cuda")
-    want = run(batch_norm, *arguments)
+    # of leaves of their own: autograd's nodes for these must not belong to the default stream
+    want = run(batch_norm, *leaves((8, 3, 4, 4), torch.float32, device="cuda"))
     stream = torch.cuda.Stream()
     with torch.cuda.stream(stream):
         for _ in range(3):

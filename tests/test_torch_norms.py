@@ -67,7 +67,12 @@ def run(library, name, x, weight, bias, dy, arguments, eps=1e-3):
     """y, dx, dγ and, where there is a bias, dβ."""
     x, weight, bias = (None if t is None else t.clone().requires_grad_() for t in (x, weight, bias))
     leaves = [t for t in (x, weight, bias) if t is not None]
-    if library is F and name == "group_norm" and weight is None and bias is not None:
+    if (
+        library is F
+        and name in ("group_norm", "instance_norm")
+        and weight is None
+        and bias is not None
+    ):
         weight = torch.ones_like(bias)  # torch 2.13 has no backward for a bias alone
     y = call(library, name, x, weight, bias, arguments, eps)
     return y.detach(), *torch.autograd.grad(y, leaves, dy)

@@ -19,7 +19,9 @@ import torch
 
 from bnlib.torch._checks import HALF, statistics_dtype
 from bnlib.torch._passes import (
+    FEW,
     batch_axes,
+    cast,
     early_mean,
     first_value,
     per_channel,
@@ -27,8 +29,6 @@ from bnlib.torch._passes import (
     scale_shift,
     values_per_channel,
 )
-
-FEW = 128  # values per channel; up to here any of them is a good enough pivot
 
 
 def forward(x, weight, bias, eps, passes=plain):
@@ -64,8 +64,7 @@ def input_gradient(c, dy, weight, delta, invstd, dbeta, sum_dy_xmu, one_over_m, 
 def forward_small(x, weight, bias, eps):
     """`forward` in few operations, for batches where each costs about as much to start as to run.
 
-    With few values a channel's first one is the pivot. Even if it is an outlier it lies within √m
-    deviations of the mean (Samuelson's inequality), which costs float32 next to nothing up to FEW.
+    With few values a channel's first one is the pivot (near_mean in _passes.py says why).
     Returns y; pivot, Σ (x − pivot) and Σ (x − mu_B)², which small_statistics takes; and what
     backward_small takes: x − mu_B, 1/√(var_B + ε) and a. Vectors keep the dimensions of x.
     """
@@ -163,8 +162,3 @@ def affine(x, weight, bias):
 def vector(parameter, like):
     """A parameter as (C,) in the dtype of `like`; torch takes (1, C) too."""
     return cast(parameter if parameter.dim() == 1 else parameter.reshape(-1), like.dtype)
-
-
-def cast(tensor, dtype):
-    """tensor.to(dtype), which leaves no trace in an exported graph where it does nothing."""
-    return tensor if tensor.dtype == dtype else tensor.to(dtype)

@@ -24,6 +24,7 @@ import torch
 from bnlib.torch._checks import statistics_dtype
 
 BLOCK = 1 << 18  # elements: 1 MB of float32, about a core's own cache
+FEW = 128  # values per channel; up to here any of them is a good enough pivot
 NEIGHBOURS = 16  # rows that a compiled sum adds up first
 
 
@@ -51,7 +52,14 @@ def first_value(x):
     """One value of each channel, to line up with the channels of x."""
     if x.dim() == 2:
         return x.select(0, 0)  # x[0], which takes longer
-    return x[(slice(1), slice(None), *[slice(1)] * (x.dim() - 2))]
+    for axis in batch_axes(x):
+        x = x.narrow(axis, 0, 1)
+    return x
+
+
+def cast(tensor, dtype):
+    """tensor.to(dtype), which leaves no trace in an exported graph where it does nothing."""
+    return tensor if tensor.dtype == dtype else tensor.to(dtype)
 
 
 def memory_format(x):
@@ -78,6 +86,19 @@ def early_mean(x):
     if not torch.compiler.is_exporting():  # an export must hold for any batch size
         x = x.narrow(0, 0, (x.shape[0] + 15) // 16)
     return _sum_for(x)(x, statistics_dtype(x.dtype)) / values_per_channel(x)
+
+
+def near_mean(x):
+    """A pivot for any batch: early_mean, or, where a channel has few values, the first of them.
+
+    Even an outlier lies within √m deviations of the mean (Samuelson's inequality), which costs
+    float32 next to nothing up to FEW. And a value is the same number however often it is looked up,
+    where a sum may come out in its last digit by another order: torch.compile may compute a pivot
+    of few values once more in the backward, and delta belongs to the first.
+    """
+    if torch.compiler.is_exporting() or values_per_channel(x) > FEW:
+        return early_mean(x)
+    return cast(first_value(x).reshape(-1), statistics_dtype(x.dtype))
 
 
 def moments_of_sums(sum_c, sum_cc, m):
@@ -120,7 +141,7 @@ def _compiled_column_sum(x, dtype=None):
 def _plain_moments(x):
     m, total = values_per_channel(x), _sum_for(x)
     # y does not depend on the pivot, so derivatives need not run through it
-    pivot = early_mean(x).detach()
+    pivot = near_mean(x.detach())
     c = x - per_channel(pivot, x)
     if x.is_cpu or torch.compiler.is_compiling():
         return c, pivot, *moments_of_sums(total(c), total(c * c), m)

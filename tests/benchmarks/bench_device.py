@@ -1,6 +1,6 @@
 """Time and check bnlib.torch's batch norm on a GPU against PyTorch's own.
 
-    make gpu                                           this, the device tests and notebook 09
+    make gpu                                           this, the device tests and notebooks
     python tests/benchmarks/bench_device.py            this alone
     python tests/benchmarks/bench_device.py --device cpu --small    a rehearsal without a GPU
 
