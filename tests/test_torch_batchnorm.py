@@ -124,16 +124,14 @@ def test_batch_norm_matches_torch_channels_last(device, path, training):
     [(False, False, True), (True, False, False), (False, True, True), (True, True, False)],
 )
 def test_batch_norm_matches_torch_where_arguments_are_none(device, path, weight, bias, buffers):
-    x, w, b, mean, var, dy = leaves((6, 3, 4), device=device)
-    arguments = (
-        x,
-        w if weight else None,
-        b if bias else None,
-        mean if buffers else None,
-        var if buffers else None,
-        dy,
-    )
-    assert_same(run(batch_norm, *arguments), run(F.batch_norm, *arguments), 1e-10)
+    given = [True, weight, bias, buffers, buffers, True]
+
+    def arguments(device):
+        drawn = leaves((6, 3, 4), device=device)
+        return [t if there else None for t, there in zip(drawn, given, strict=True)]
+
+    # torch's on the CPU: on a GPU torch 2.13 has no backward for a bias alone
+    assert_same(run(batch_norm, *arguments(device)), run(F.batch_norm, *arguments("cpu")), 1e-10)
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.3, 1.0])

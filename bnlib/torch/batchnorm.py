@@ -108,29 +108,35 @@ class _ByKernel(torch.autograd.Function):
             pivot = near_mean(x)
             c = c - per_channel(pivot, x)
         gamma, beta = (None if v is None else cast(v.reshape(-1), dtype) for v in (weight, bias))
+        if gamma is None and beta is not None:
+            gamma = torch.ones_like(beta)  # torch 2.13 has no backward on a GPU for β alone
         found = (None, None)
         if running_mean is not None:  # what was there comes in times 0, and has to be finite
             found = torch.zeros(2, x.shape[1], dtype=dtype, device=x.device)
-        y, *kept = torch.native_batch_norm(c, gamma, beta, *found, True, 1.0, eps)
+        # as torch.nn.functional.batch_norm does, which chooses between its kernels and cuDNN's
+        y, *kept, reserve, choice = torch.ops.aten._batch_norm_impl_index(
+            c, gamma, beta, *found, True, 1.0, eps, torch.backends.cudnn.enabled
+        )
         if running_mean is not None:
             mean, unbiased = found
             follow(running_mean, mean if pivot is None else mean + pivot, momentum)
             follow(running_var, unbiased, momentum)
         # x as well as what is centred, since further derivatives go on to whatever x was made of
-        ctx.save_for_backward(x, weight, c, gamma, *kept)
-        ctx.eps, ctx.kinds = eps, (kind(weight), kind(bias))
+        ctx.save_for_backward(x, weight, c, gamma, reserve, *kept)
+        ctx.eps, ctx.kinds, ctx.choice = eps, (kind(weight), kind(bias)), choice
         return y
 
     @staticmethod
     def backward(ctx, dy):
-        x, weight, c, gamma, *kept = ctx.saved_tensors
-        dx, _, _, *wanted, _, _ = ctx.needs_input_grad
+        x, weight, c, gamma, reserve, *kept = ctx.saved_tensors
+        want_dx, _, _, *want_sums, _, _ = ctx.needs_input_grad
         if unobserved(dy):
-            gradients = torch.ops.aten.native_batch_norm_backward(
-                dense(dy, like=c), c, gamma, None, None, *kept, True, ctx.eps, [dx, *wanted]
+            wanted, dy = [want_dx, *want_sums], dense(dy, like=c)
+            gradients = torch.ops.aten._batch_norm_impl_index_backward(
+                ctx.choice, c, dy, gamma, None, None, *kept, True, ctx.eps, wanted, reserve
             )
         else:
-            gradients = gradients_to_differentiate(dy, x, weight, ctx.eps, dx)
+            gradients = gradients_to_differentiate(dy, x, weight, ctx.eps, want_dx)
         dx, dweight, dbias = as_inputs(*gradients, ctx.kinds)
         return dx, None, None, dweight, dbias, None, None
 
