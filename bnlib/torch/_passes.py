@@ -85,7 +85,14 @@ def early_mean(x):
     """
     if not torch.compiler.is_exporting():  # an export must hold for any batch size
         x = x.narrow(0, 0, (x.shape[0] + 15) // 16)
-    return _sum_for(x)(x, statistics_dtype(x.dtype)) / values_per_channel(x)
+    pivot = _sum_for(x)(x, statistics_dtype(x.dtype)) / values_per_channel(x)
+    if torch.compiler.is_compiling():
+        # A GPU's compiler makes one rounding of x − Σ/n where both stand in one kernel, and two in
+        # the backward, which is given the quotient: delta, and with it dγ, would be wrong by the
+        # quotient's last digit. A comparison stands between them.
+        largest = torch.finfo(pivot.dtype).max
+        pivot = pivot.clamp(-largest, largest)
+    return pivot
 
 
 def near_mean(x):
