@@ -13,6 +13,7 @@ from bnlib.course.kit.exercises import (
     WrongTurn,
 )
 from bnlib.course.kit.quiz import Question
+from bnlib.course.nb09.experiments import TermMissing, broken_function
 
 # ── 9.2 ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -52,27 +53,6 @@ def _rows(rng):
     gamma, beta = rng.uniform(1.5, 3, size=4) * [1, -1, 1, -1], rng.normal(size=4)
     dy = rng.normal(0.3, 1, size=(m, 4))
     return *(torch.tensor(v) for v in (x, gamma, beta, dy)), rng.uniform(0.05, 0.2)
-
-
-def _broken_function(*, unbiased=False, term=True, mean=True, scale=True, mean_of_beta=False):
-    """A BatchNormFunction that goes one wrong way."""
-
-    class Broken(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx, x, gamma, beta, eps):
-            s = (x.var(dim=0, correction=int(unbiased)) + eps).sqrt()
-            x_hat = (x - x.mean(dim=0)) / s
-            ctx.save_for_backward(x_hat, s, gamma)
-            return gamma * x_hat + beta
-
-        @staticmethod
-        def backward(ctx, dy):
-            x_hat, s, gamma = ctx.saved_tensors
-            dx = dy - mean * dy.mean(dim=0) - term * x_hat * (dy * x_hat).mean(dim=0)
-            dbeta = dy.mean(dim=0) if mean_of_beta else dy.sum(dim=0)
-            return (gamma if scale else 1) / s * dx, (dy * x_hat).sum(dim=0), dbeta, None
-
-    return Broken
 
 
 # ── 9.3 ─────────────────────────────────────────────────────────────────────────────────────────
@@ -171,7 +151,7 @@ def _broken_module(*, unbiased_batch=False, biased=False, swapped=False, plain=F
                 return (y - self.bias) / self.weight
             if half_gradient and self.training:
                 super().forward(x)  # for the running statistics
-                return _HALF_GRADIENT.apply(x, self.weight, self.bias, self.eps)
+                return TermMissing.apply(x, self.weight, self.bias, self.eps)
             if not self.training:
                 if late:
                     self.running_mean.lerp_(x.mean(dim=0), self.momentum)
@@ -184,9 +164,6 @@ def _broken_module(*, unbiased_batch=False, biased=False, swapped=False, plain=F
             return y
 
     return Broken
-
-
-_HALF_GRADIENT = _broken_function(term=False)
 
 
 # ── 9.4 ─────────────────────────────────────────────────────────────────────────────────────────
@@ -308,29 +285,29 @@ EXERCISES = [
         wrong_turns=[
             WrongTurn(
                 "torch.var's m − 1",
-                _broken_function(unbiased=True),
+                broken_function(unbiased=True),
                 "`torch.var` and `torch.std` divide by $m-1$ unless told otherwise: pass "
                 "`correction=0`.",
             ),
             WrongTurn(
                 "no term through the variance",
-                _broken_function(term=False),
+                TermMissing,
                 "The output is right. In the gradient of x the term through the variance is "
                 "missing.",
             ),
             WrongTurn(
                 "no term through the mean",
-                _broken_function(mean=False),
+                broken_function(mean=False),
                 "The output is right. In the gradient of x the term through the mean is missing.",
             ),
             WrongTurn(
                 "no gamma",
-                _broken_function(scale=False),
+                broken_function(scale=False),
                 "The output is right. In the gradient of x the factor $\\gamma$ is missing.",
             ),
             WrongTurn(
                 "mean for beta",
-                _broken_function(mean_of_beta=True),
+                broken_function(mean_of_beta=True),
                 "The gradient of `beta` is the *sum* of `dy` over the examples, not its mean.",
             ),
         ],
