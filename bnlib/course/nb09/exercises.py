@@ -323,13 +323,13 @@ EXERCISES = [
         hint=(
             "Two `torch.nn.Parameter`, called `weight` and `bias` as in torch.nn, and three "
             'buffers: `register_buffer("running_mean", …)`, `running_var`, '
-            "`num_batches_tracked`.",
+            "`num_batches_tracked`, which starts as `torch.tensor(0)`.",
             "Training: update the buffers under `torch.no_grad()`, the variance with the unbiased "
             "one, `x.var(dim=0)`; then `BatchNormFunction.apply(x, self.weight, self.bias, "
             "self.eps)`.",
             "Inference: a straight line from the buffers. Nothing changes.",
         ),
-        praise="Its checkpoints travel both ways: you could ship it.",
+        praise="Its checkpoints can be loaded in both directions.",
         wrong_turns=[
             WrongTurn(
                 "unbiased for the batch",
@@ -369,48 +369,51 @@ EXERCISES = [
             WrongTurn(
                 "unbiased for the batch",
                 _broken_module(unbiased_batch=True),
-                "A module slips through that normalizes the batch with the unbiased variance.",
+                "A module passes your test that normalizes the batch with the unbiased variance.",
             ),
             WrongTurn(
                 "biased running variance",
                 _broken_module(biased=True),
-                "A module slips through whose running variance is the biased one. How many "
+                "A module passes your test whose running variance is the biased one. How many "
                 "examples has your batch?",
             ),
             WrongTurn(
                 "momentum the other way round",
                 _broken_module(swapped=True),
-                "A module slips through whose momentum weighs the old value. Do you look at it "
+                "A module passes your test whose momentum weighs the old value. Do you look at it "
                 "after training, in inference mode?",
             ),
             WrongTurn(
                 "attributes instead of buffers",
                 _broken_module(plain=True),
-                "A module slips through that saves no running statistics. What does a checkpoint "
+                "A module passes your test that saves no running statistics. What does a "
+                "checkpoint "
                 "hold?",
             ),
             WrongTurn(
                 "updates in inference mode",
                 _broken_module(late=True),
-                "A module slips through that goes on learning statistics in inference mode. Ask it "
+                "A module passes your test that goes on learning statistics in inference mode. "
+                "Ask it "
                 "the same twice.",
             ),
             WrongTurn(
                 "half a gradient",
                 _broken_module(half_gradient=True),
-                "A module slips through whose gradient has lost the term through the variance. "
+                "A module passes your test whose gradient lacks the term through the variance. "
                 "Does your test call `backward`, with a random gradient from above?",
             ),
             WrongTurn(
                 "weight and bias ignored",
                 _broken_module(no_affine=True),
-                "A module slips through that ignores `weight` and `bias`. At 1 and 0 that does not "
+                "A module passes your test that ignores `weight` and `bias`. At 1 and 0 that does "
+                "not "
                 "show.",
             ),
             WrongTurn(
                 "eps ignored",
                 _broken_module(no_eps=True),
-                "A module slips through that ignores `eps`. Which `eps` do you make it with?",
+                "A module passes your test that ignores `eps`. Which `eps` do you make it with?",
             ),
         ],
         hint=(
@@ -440,7 +443,7 @@ EXERCISES = [
             WrongTurn(
                 "all in bfloat16",
                 _statistics_in_half,
-                "Your mean is rounded to bfloat16: torch adds in float32, but hands back the "
+                "Your mean is rounded to bfloat16: torch adds in float32, but returns the "
                 "format it was given. Widen first: `x = x.float()`.",
             ),
             WrongTurn(
