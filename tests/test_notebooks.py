@@ -54,7 +54,7 @@ LONGEST_CODE_OF_A_SLIDE = 8  # lines
 HELD = {f"{n:02d}" for n in range(11)}  # notebooks whose slides and glossary links are held
 
 GLOSSARY = "00_start_here.ipynb"
-ORDINARY = {"unit": {"02", "03"}}  # a word that means first a degree or a gram there
+ORDINARY = {"02": {"unit"}, "03": {"units"}}  # words that mean first a degree or a gram there
 
 spec = spec_from_file_location("make_notebooks", ROOT / ".make" / "notebooks.py")
 tool = module_from_spec(spec)
@@ -413,30 +413,32 @@ def check_links_lead_somewhere(notebook):
 
 
 def anchors(text):
-    """The names under which JupyterLab finds the headings of a notebook, and what has an id."""
+    """The names under which JupyterLab finds the headings and the cells of a notebook.
+
+    It finds a cell by its id in a notebook that is not open yet, too; nbconvert's pages have the
+    same name for it. (An id in the text is found only once its cell has been drawn.)
+    """
     cells = [c for c in nbformat.reads(text, as_version=4).cells if c.cell_type == "markdown"]
     headings = [h for c in cells for h in re.findall(r"^#+ +(.+?) *$", c.source, re.MULTILINE)]
-    marked = {name for c in cells for name in re.findall(r"<span id=\"([^\"]+)\"", c.source)}
-    return marked | {re.sub(r"[*`]", "", heading).replace(" ", "-") for heading in headings}
+    names = {re.sub(r"[*`]", "", heading).replace(" ", "-") for heading in headings}
+    return names | {f"cell-id={c.id}" for c in cells}
 
 
 def glossary(folder):
-    """dict anchor -> pattern of the words that the glossary of notebook 00 explains under it.
+    """[(cell id, pattern)] of the words that notebook 00 explains, in cells with ids words-01, …
 
-    A row begins with its anchor and its words: | <span id="glossary-nat"></span>nat, nats | …
-    Formulas in a row are not looked for. An ending may follow: unit, units; fold, folded.
+    A row begins with its words, | saturated, saturation | …; formulas among them are not looked
+    for. An ending may follow: unit, units; fold, folded.
     """
     cells = nbformat.reads((folder / GLOSSARY).read_text("utf-8"), as_version=4).cells
-    rows = [row for c in cells for row in re.findall(r"^\| <span id=\"(.+?)\"></span>(.+?) \|",
-                                                     c.source, re.MULTILINE)]  # fmt: skip
-    patterns = {}
-    for anchor, words in rows:
-        words = [w.strip() for w in re.sub(r"\$[^$]*\$", "", words).split(",") if w.strip()]
-        stems = "|".join(re.escape(w.removesuffix("e")) for w in words)
-        if stems:
-            patterns[anchor] = re.compile(
-                rf"\b(?:{stems})(?:e|s|es|d|ed|ing|ation)?\b", re.IGNORECASE
-            )
+    patterns = []
+    for cell in cells:
+        for row in re.findall(r"^\| (.+?) \|", cell.source, re.MULTILINE):
+            words = [w.strip() for w in re.sub(r"\$[^$]*\$", "", row).split(",") if w.strip()]
+            stems = "|".join(re.escape(w.removesuffix("e")) for w in words)
+            if cell.id.startswith("words-") and stems and words != ["word"]:
+                stems = rf"\b(?:{stems})(?:e|s|es|d|ed|ing|ation)?\b"
+                patterns.append((cell.id, re.compile(stems, re.IGNORECASE)))
     return patterns
 
 
@@ -444,10 +446,11 @@ def blanked(text):
     """A cell's prose, as long as before, without what holds no word of the field of its own:
     formulas, code, headings, links (but for those to the glossary), the layer's own name."""
     for pattern in (
-        r"\$\$[^$]+\$\$", r"\$[^$\n]+\$", r"`[^`\n]*`", r"^#+ .*$", r"<[^>\n]*>",
-        rf"\[[^\]\n]*\]\((?!{re.escape(GLOSSARY)}#)[^)\n]*\)", r"Batch\s+Normalization|batch norm\w*",
-        r"batch-normalized",
-    ):  # fmt: skip
+        r"\$\$[^$]+\$\$|\$[^$\n]+\$|`[^`\n]*`",
+        r"^#+ .*$|<[^>\n]*>",
+        rf"\[[^\]\n]*\]\((?!{re.escape(GLOSSARY)}#)[^)\n]*\)",
+        r"Batch\s+Normalization|batch norm\w*|batch-normalized",
+    ):
         text = re.sub(pattern, lambda found: " " * len(found[0]), text, flags=re.MULTILINE)
     return text
 
@@ -466,12 +469,13 @@ def check_links_its_terms(notebook):
     if notebook.number not in HELD - {"00"}:
         return []
     complaints, prose = [], terms_of(notebook)
-    for anchor, pattern in glossary(notebook.folder).items():
-        link = f"]({GLOSSARY}#{anchor})"
+    for cell, pattern in glossary(notebook.folder):
+        link = f"]({GLOSSARY}#cell-id={cell})"
         uses = [(n, word, text) for n, text in prose for word in pattern.finditer(text)]
-        if notebook.number in ORDINARY.get(anchor.removeprefix("glossary-"), ()):
-            uses = [use for use in uses if use[2].startswith(link, use[1].end())] or uses
-        if uses and not uses[0][2].startswith(link, uses[0][1].end()):
+        linked = [text.startswith(link, word.end()) for _, word, text in uses]
+        if uses and uses[0][1][0].lower() in ORDINARY.get(notebook.number, ()):
+            linked = [any(linked)]
+        if uses and not linked[0]:
             complaints.append(f"cell {uses[0][0]}: {uses[0][1][0]!r} needs {link}")
     return complaints
 
@@ -833,7 +837,7 @@ def sample():
         ),
         code("import numpy as np\nuse_course_style()", slide="skip"),
         prose(
-            "## Look\n\nWhat does a [unit](00_start_here.ipynb#glossary-unit) "
+            "## Look\n\nWhat does a [unit](00_start_here.ipynb#cell-id=words-01) "
             "[show](https://example.org/paper)?",
             "slide",
         ),
@@ -865,8 +869,8 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("notebooks")
     for name in ("03_sample.ipynb", "04_sample.ipynb"):
         (folder / name).write_text(json.dumps(sample()), encoding="utf-8")
-    row = '| <span id="glossary-unit"></span>unit, $u$ | a number |'
-    words = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(row)])
+    row = nbformat.v4.new_markdown_cell("| unit, $u$ | a number |", id="words-01")
+    words = nbformat.v4.new_notebook(cells=[row])
     nbformat.write(words, folder / GLOSSARY)
     return folder
 
@@ -1020,9 +1024,21 @@ SPOILED = [  # (check, part of its complaint, what spoils the notebook, argument
     (check_has_no_list_by_accident, "1. To", source, 3, "It has variance\n1. To describe it"),
     (check_links_lead_somewhere, "05_none", source, 3, "[x](05_none.ipynb)"),
     (check_links_lead_somewhere, "Nowhere", source, 3, "[x](04_sample.ipynb#Nowhere)"),
-    (check_links_lead_somewhere, "unit", source, 3, "[x](00_start_here.ipynb#glossary-units)"),
+    (
+        check_links_lead_somewhere,
+        "words-99",
+        source,
+        3,
+        "[x](00_start_here.ipynb#cell-id=words-99)",
+    ),
     (check_links_its_terms, "'Units' needs", source, 3, "## Unit\n\n$unit$, `unit`. Units"),
-    (check_links_its_terms, "'unit' needs", source, 3, "a unit [unit](#glossary-unit)"),
+    (
+        check_links_its_terms,
+        "'unit' needs",
+        source,
+        3,
+        "a unit [unit](00_start_here.ipynb#cell-id=words-01)",
+    ),
     (check_opens_with_aims, "You need", source, 1, "# A\n\nYou will do, you will learn. 5 minutes"),
     (check_has_an_explorer, "no explorer", source, 7, "Bars()"),
     (check_has_an_explorer, "no explorer", outputs, 7),
