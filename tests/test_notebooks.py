@@ -413,11 +413,7 @@ def check_links_lead_somewhere(notebook):
 
 
 def anchors(text):
-    """The names under which JupyterLab finds the headings and the cells of a notebook.
-
-    It finds a cell by its id in a notebook that is not open yet, too; nbconvert's pages have the
-    same name for it. (An id in the text is found only once its cell has been drawn.)
-    """
+    """The names under which JupyterLab, and nbconvert's pages, find headings and cells."""
     cells = [c for c in nbformat.reads(text, as_version=4).cells if c.cell_type == "markdown"]
     headings = [h for c in cells for h in re.findall(r"^#+ +(.+?) *$", c.source, re.MULTILINE)]
     names = {re.sub(r"[*`]", "", heading).replace(" ", "-") for heading in headings}
