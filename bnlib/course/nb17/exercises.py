@@ -64,32 +64,34 @@ def is_ready(make_model):
     return (stored - of_batch).abs().mean().item() < 0.3  # False with NaN, too
 
 
-def _made(fault=None, norm=nn.BatchNorm1d, momentum=0.1, late=False):
-    """A function that makes (model in eval mode, 500 rows such as it was trained on)."""
+def _made(fault=None, norm=nn.BatchNorm1d, momentum=0.1, rounds=4):
+    """A function that makes (model in eval mode, 500 rows such as it was trained on).
+
+    fault   function (model, norms, rows) that spoils it, or None
+    rounds  how often it has seen the 1,500 rows, in batches of 100
+    """
 
     def make_model():
-        draw = torch.Generator().manual_seed(17)
-        rows = 2 * torch.rand(1500, 30, generator=draw) + torch.rand(30, generator=draw)
-        model = nn.Sequential(
-            nn.Linear(30, 40, bias=False), norm(40), nn.ReLU(),
-            nn.Linear(40, 40, bias=False), norm(40), nn.ReLU(), nn.Linear(40, 10),
-        )  # fmt: skip
-        with torch.no_grad():
-            for parameter in model.parameters():
-                spread = 0.18 if parameter.ndim > 1 else 0.1
-                start = 0.0 if parameter.ndim > 1 else 1.0
-                parameter.copy_(start + spread * torch.randn(parameter.shape, generator=draw))
-            norms = [layer for layer in model if isinstance(layer, nn.BatchNorm1d)]
-            for layer in norms:
-                layer.momentum = momentum
-            model.train()
-            for _ in range(1 if late else 4):
-                for batch in rows.split(100):
-                    model(batch)
-        model.eval()
-        if fault:
+        with torch.device("cpu"):
+            draw = torch.Generator().manual_seed(17)
+            rows = 2 * torch.rand(1500, 30, generator=draw) + torch.rand(30, generator=draw)
+            model = nn.Sequential(
+                nn.Linear(30, 40, bias=False), norm(40), nn.ReLU(),
+                nn.Linear(40, 40, bias=False), norm(40), nn.ReLU(), nn.Linear(40, 10),
+            )  # fmt: skip
             with torch.no_grad():
-                fault(model, norms, rows)
+                for parameter in model.parameters():
+                    start, spread = (0.0, 0.18) if parameter.ndim > 1 else (1.0, 0.1)
+                    noise = torch.randn(parameter.shape, generator=draw)
+                    parameter.copy_(start + spread * noise)
+                norms = [layer for layer in model if isinstance(layer, nn.BatchNorm1d)]
+                for layer in norms:
+                    layer.momentum = momentum
+                for batch in rows.split(100) * rounds:
+                    model(batch)
+                model.eval()
+                if fault:
+                    fault(model, norms, rows)
         return model, rows[:500]
 
     return make_model
@@ -350,7 +352,7 @@ EXERCISES = [
             ),
             WrongTurn(
                 "too few batches",
-                _made(momentum=0.01, late=True),
+                _made(momentum=0.01, rounds=1),
                 "A net slips through whose statistics are still close to their start values: they "
                 "came too late.",
             ),
@@ -362,7 +364,7 @@ EXERCISES = [
             "Compare `model(rows)` with `deepcopy(model).train()(rows)`. A comparison such as "
             "`difference < 0.3` is False for NaN.",
         ),
-        praise="Two questions to the net, and seven ways of shipping a wrong one are found.",
+        praise="No label and no training, and seven ways of shipping a wrong net are found.",
     ),
 ]
 

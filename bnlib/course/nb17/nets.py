@@ -79,13 +79,16 @@ def norms_of(model):
 
 
 def averaged_weights(seed=0, nets=6, steps=40):
-    """torch's AveragedModel of some nets on one way, so many steps apart, at a high rate."""
+    """(average, last): torch's AveragedModel of so many nets on one way, and the last of them.
+
+    steps  from one net to the next, at a high rate
+    """
     walker = train(net(seed, depth=8), steps=100, seed=seed)
     averaged = torch.optim.swa_utils.AveragedModel(walker)
     for i in range(nets):
         train(walker, steps, rate=3.0, seed=100 * seed + i)
         averaged.update_parameters(walker)
-    return averaged
+    return averaged, walker
 
 
 def patients(healthy):

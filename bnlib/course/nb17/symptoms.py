@@ -42,7 +42,7 @@ QUESTIONS = {  # number -> its name in figures
 STEPS = 4  # things to look at for each symptom
 SYMPTOMS = {
     "worse in eval() than in train()": (
-        Look("Is a running mean all 0, or NaN?", "never loaded, or poisoned", (14, 13)),
+        Look("Is a running mean all 0, or NaN?", "never loaded, or spoiled", (14, 13)),
         Look("Does a Dropout stand before a BN?", "running variance too large", (15,)),
         Look("Is the training set read badly in eval()?", "late, or of other weights", (1, 4, 20)),
         Look("Is the test set read well in train()?", "the data have shifted", (1,)),
