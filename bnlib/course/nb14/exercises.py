@@ -48,6 +48,17 @@ def _variance_either_way(x, axes, eps, centred):
     return c / (x.var(axes, correction=0, keepdim=True) + eps) ** 0.5
 
 
+def _by_m_minus_1(x, axes, eps, centred):
+    if not centred:
+        return normalize_over(x, axes, eps, False)
+    return (x - x.mean(axes, keepdim=True)) / (x.var(axes, keepdim=True) + eps) ** 0.5
+
+
+def _variance_by_m_minus_1(x, axes, eps, centred):
+    c = x - x.mean(axes, keepdim=True) if centred else x
+    return c / (x.var(axes, keepdim=True) + eps) ** 0.5
+
+
 def _root_of_the_sum(x, axes, eps, centred):
     c = x - x.mean(axes, keepdim=True) if centred else x
     return c / ((c**2).sum(axes, keepdim=True) + eps) ** 0.5
@@ -291,6 +302,17 @@ EXERCISES = [
                 "the root. RMS divides by the root of the mean square.",
             ),
             WrongTurn(
+                "divided by m − 1",
+                _by_m_minus_1,
+                "Your variance divides by $m-1$, as `x.var()` does; norms divide by $m$.",
+            ),
+            WrongTurn(
+                "variance by m − 1 either way",
+                _variance_by_m_minus_1,
+                "`x.var()` takes the mean off inside the root, also with `centred=False`, and it "
+                "divides by $m-1$. Take the mean of the squares of what you divide.",
+            ),
+            WrongTurn(
                 "root of the sum",
                 _root_of_the_sum,
                 "You divide by the root of the *sum* of the squares. It is their mean.",
@@ -473,7 +495,7 @@ EXERCISES = [
             "random numbers. What must be equal then?",
             "`torch.allclose(layer(changed)[0, :3], layer(x)[0, :3], atol=1e-5)`.",
         ),
-        praise="Ten lines at most, no data, and it would have found the leak before any training.",
+        praise="A few lines, no data, and it would have found the leak before any training.",
     ),
 ]
 

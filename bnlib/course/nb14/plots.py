@@ -158,7 +158,8 @@ def plot_strips(panels, *, xlabel="share of test digits right", live=(), size=No
     Returns an array of Axes.
     """
     most = max(len(groups) for groups in panels.values())
-    _, axes = figure(1, len(panels), size=size or (9.6, 0.5 * most + 1.6))
+    same = len({tuple(groups) for groups in panels.values()}) == 1  # then one set of labels will do
+    fig, axes = figure(1, len(panels), size=size or (9.6, 0.5 * most + 1.6), sharey=same)
     axes = np.atleast_1d(axes)
     for ax, (title, groups) in zip(axes, panels.items(), strict=True):
         for row, values in enumerate(groups.values()):
@@ -171,11 +172,11 @@ def plot_strips(panels, *, xlabel="share of test digits right", live=(), size=No
                 row = list(groups).index(name)
                 ax.plot([value], [row], marker="o", markersize=14, **RING)
         ax.set_yticks(range(len(groups)), list(map(label_of, groups)))
-        ax.set(xlim=(0, 1), ylim=(len(groups) - 0.5, -0.5), xlabel=xlabel)
-        if title:
-            ax.set_title(title)
+        ax.set(xlim=(0, 1.02), ylim=(len(groups) - 0.5, -0.5), title=title)
+        ax.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "", "0.5", "", "1"])
         said = "; ".join(f"{label_of(k)}: {np.median(v):.2f}" for k, v in groups.items())
         seeds = span([len(v) for v in groups.values()])
         lead = f"{title}. " if title else ""
         described(ax, f"{lead}A row of marks each, one for each of {seeds} seeds. Medians: {said}.")
+    fig.supxlabel(xlabel, fontsize=14)
     return axes
