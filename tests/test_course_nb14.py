@@ -216,12 +216,6 @@ def test_blurred_keeps_the_ink_inside():
 # ── exercises ───────────────────────────────────────────────────────────────────────────────────
 
 
-def test_own_and_library_renorm_find_the_same_r_and_d():
-    inputs = exercises._rows_and_running(np.random.default_rng(0))
-    for mine, rooms in zip(exercises.r_and_d(*inputs), nets.r_and_d(*inputs), strict=True):
-        assert_allclose(mine, rooms, rtol=1e-10)
-
-
 @pytest.mark.parametrize(
     ("test", "word"),
     [

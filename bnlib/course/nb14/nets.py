@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 import bnlib.numpy as bn
 import bnlib.torch as bt
+from bnlib.course.nb14.exercises import r_and_d
 from bnlib.data import as_features, mnist10k
 
 WIDTHS, STRIDES = (8, 16, 16, 32, 32), (2, 1, 2, 1, 2)  # channels of each convolution, and its step
@@ -41,15 +42,6 @@ class Scaled(nn.Module):
 
     def scale(self, x):
         return lined_up(self.weight, x) * x + lined_up(self.bias, x)
-
-
-def r_and_d(x, running_mean, running_var, r_max, d_max, eps):
-    """r and d of batch renormalization for rows x (m, C): Ioffe 2017, Algorithm 1."""
-    sigma = (running_var + eps).sqrt()
-    sigma_B = (x.var(0, correction=0) + eps).sqrt()
-    r = (sigma_B / sigma).clamp(1 / r_max, r_max)
-    d = ((x.mean(0) - running_mean) / sigma).clamp(-d_max, d_max)
-    return r, d
 
 
 class BatchRenorm(Scaled):

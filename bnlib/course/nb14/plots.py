@@ -18,7 +18,6 @@ STYLES = {
     "LN": {"color": COLORS["purple"], "linestyle": LINESTYLES[4], "marker": "v"},
     "GN": {"color": COLORS["green"], "linestyle": LINESTYLES[3], "marker": "D"},
     "renorm": {"color": COLORS["orange"], "linestyle": LINESTYLES[2], "marker": "^"},
-    "BN per step": {"color": COLORS["sky"], "linestyle": LINESTYLES[2], "marker": "P"},
 }
 LABELS = {"renorm": "batch renorm", "none": "no norm"}
 RING = {
