@@ -56,18 +56,20 @@ CURVES = {
 CURVE_SEEDS = (0, 1)
 CURVE_STEPS = (25, 50, 75, 100, 150, 200)
 
-RELU = {
-    "He's weights": (None, "He", (0.01, 0.03)),
-    "BN, He's weights": ("BN", "He", (0.1, 0.3)),
-    "BN, torch's weights": ("BN", "torch", (0.03, 0.1)),
-    "LN, He's weights": ("LN", "He", (0.003, 0.01)),
+RELU = {  # norm, first weights, output layer's, rates
+    "He's weights": (None, "He", "He", (0.01, 0.03)),
+    "BN, He's weights": ("BN", "He", "He", (0.1, 0.3)),
+    "LN, He's weights": ("LN", "He", "He", (0.003, 0.01)),
+    "BN, torch's weights": ("BN", "torch", "torch", (0.03, 0.1)),
+    "He's weights, small output": (None, "He", "torch", (0.01, 0.03)),
+    "BN, He's weights, small output": ("BN", "He", "torch", (0.1, 0.3)),
 }
 RELU_SEEDS = tuple(range(6))
 RELU_STEPS = (400, 800)
 
 
 def train(
-    norm, weights, rate, seed, steps, *, optimizer="SGD", activation="sigmoid", depth=30
+    norm, weights, rate, seed, steps, *, output=None, optimizer="SGD", activation="sigmoid", depth=30
 ):  # fmt: skip
     """Train one net. Returns name -> array.
 
@@ -89,6 +91,7 @@ def train(
         model = nets.deep_net(
             torch.nn.BatchNorm1d if norm == "BN" else norm,  # ours, and faster on a processor
             weights=scaled if weights == "scaled" else weights,
+            output=output,
             **options,
         )
     found = []
@@ -127,9 +130,9 @@ def parts():
                     optimizer=optimizer, activation=activation, depth=depth)  # fmt: skip
 
     def relu(name, place, seed):
-        norm, weights, rates = RELU[name]
-        return dict(norm=norm, weights=weights, rate=rates[place], seed=seed, steps=RELU_STEPS,
-                    activation="ReLU")  # fmt: skip
+        norm, weights, output, rates = RELU[name]
+        return dict(norm=norm, weights=weights, output=output, rate=rates[place], seed=seed,
+                    steps=RELU_STEPS, activation="ReLU")  # fmt: skip
 
     two, three, four = range(2), range(3), range(4)
     return {
@@ -144,13 +147,14 @@ def constants():
     """The axes of the arrays, stored beside them."""
     axes = {
         "plain": tuple(PLAIN), "plain_optimizers": OPTIMIZERS,
-        "plain_rates": tuple(PLAIN_RATES.values()), "seeds": SEEDS,
+        "plain_rates": tuple(PLAIN_RATES.values()), "plain_seeds": PLAIN_SEEDS, "seeds": SEEDS,
         "routes": tuple(ROUTES), "routes_rates": tuple(r[-1] for r in ROUTES.values()),
         "routes_steps": ROUTE_STEPS,
         "relu": tuple(RELU), "relu_rates": tuple(r[-1] for r in RELU.values()),
         "relu_steps": RELU_STEPS, "relu_seeds": RELU_SEEDS,
         "depths": DEPTHS, "activations": ACTIVATIONS, "curves": tuple(CURVES),
-        "curves_rates": tuple(r[-1] for r in CURVES.values()), "curves_steps": CURVE_STEPS,
+        "curves_rates": tuple(r[-1] for r in CURVES.values()), "curves_seeds": CURVE_SEEDS,
+        "curves_steps": CURVE_STEPS,
     }  # fmt: skip
     return {name: np.array(values) for name, values in axes.items()}
 

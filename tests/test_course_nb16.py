@@ -331,8 +331,8 @@ def test_unknown_report_raises():
         nb16.model_report("D")
 
 
-def test_rubric_lists_all_points():
-    text = str(nb16.rubric())
+def test_all_points_are_listed():
+    text = str(nb16.all_points())
     assert all(point.name in text for point in rubric.POINTS)
     assert all(question in text for question in reports.READER.values())
 

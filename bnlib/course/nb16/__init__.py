@@ -13,7 +13,7 @@ from bnlib.course.nb16.plots import (
     plot_routes,
     plot_spread,
 )
-from bnlib.course.nb16.reports import model_report, rubric
+from bnlib.course.nb16.reports import all_points, model_report
 from bnlib.course.nb16.runs import (
     plain_by_net,
     relu_at_best_rates,
@@ -26,6 +26,7 @@ __all__ = [
     "GROWTH",
     "SPACING",
     "Routes",
+    "all_points",
     "model_report",
     "plain_by_net",
     "plot_gradients",
@@ -36,6 +37,5 @@ __all__ = [
     "relu_at_best_rates",
     "relu_runs",
     "route_of",
-    "rubric",
     "stored_runs",
 ]

@@ -37,14 +37,16 @@ def digits(device="cpu"):
     return pixels[0], labels[0], pixels[1], labels[1]
 
 
-def deep_net(norm=None, *, activation="sigmoid", weights="torch", depth=DEPTH, seed=0):
+def deep_net(norm=None, *, activation="sigmoid", weights="torch", output=None, depth=DEPTH, seed=0):
     """depth times Linear, norm, activation, each 64 units wide; then a Linear to ten outputs.
 
     norm     a key of NORMS, a class or function (units) -> layer, or None for a net without
     weights  "torch": as torch draws them, uniform with variance 1/(3n) for n inputs; "Xavier":
              normal, 2/(n + 64); "He": normal, 2/n; "centred": orthogonal times one over the
              activation's slope at 0, with biases that take away what it gives at 0. But for torch's
-             own, biases start at 0 where they are not centred. The output layer is torch's
+             own, biases start at 0 where they are not centred
+    output   the output layer's: "He" draws it normal with variance 1/n, all else is torch's. By
+             default as weights say
 
     A Linear has a bias only where no norm follows.
     """
@@ -57,7 +59,11 @@ def deep_net(norm=None, *, activation="sigmoid", weights="torch", depth=DEPTH, s
         _draw(linear, weights, activation, first=place == 0)
         layers += [linear, *([make(WIDTH)] if make else []), ACTIVATIONS[activation]()]
         width = WIDTH
-    return nn.Sequential(*layers, nn.Linear(width, 10))
+    last = nn.Linear(width, 10)
+    if (output or weights) == "He":  # no ReLU follows: variance 1/n
+        nn.init.normal_(last.weight, 0, math.sqrt(1 / width))
+        nn.init.zeros_(last.bias)
+    return nn.Sequential(*layers, last)
 
 
 @torch.no_grad()

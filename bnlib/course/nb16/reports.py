@@ -299,7 +299,7 @@ def most():
     return len(_points()) + MOST * len(READER)
 
 
-def rubric():
+def all_points():
     """The twelve points and the four questions, with their marks, to display."""
     lines = [f"{n}. {name} (1 mark)" for n, name in enumerate(_points(), 1)]
     lines += [f"For a reader: {text} (0 to {MOST} marks)" for text in READER.values()]
