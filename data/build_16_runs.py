@@ -69,7 +69,8 @@ RELU_STEPS = (400, 800)
 
 
 def train(
-    norm, weights, rate, seed, steps, *, output=None, optimizer="SGD", activation="sigmoid", depth=30
+    norm, weights, rate, seed, steps, *, output=None, optimizer="SGD", activation="sigmoid",
+    depth=30,
 ):  # fmt: skip
     """Train one net. Returns name -> array.
 
