@@ -51,8 +51,10 @@ def plot_spread(spreads):
         ax.plot(layers, values, label=label, markevery=3, **LOOKS[label])
         said.append(f"{label}: {course_of(layers, values)}")
     ax.axhline(SPACING, color="#444444", linestyle=":", linewidth=1.8)
-    ax.annotate("what float32 can tell apart", (1, SPACING), xytext=(0, -19),
-                textcoords="offset points", fontsize=12)  # fmt: skip
+    ax.annotate(
+        "float32 tells apart", (30, SPACING), xytext=(0, 5), textcoords="offset points",
+        ha="right", fontsize=12,
+    )  # fmt: skip
     ax.set(yscale="log", ylim=(1e-19, 5), xlabel="layer", ylabel="digits are apart by")
     ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
     return described(ax, f"The deviation over the digits in each layer. {' '.join(said)} A dotted "
