@@ -123,6 +123,13 @@ def test_gradient_is_autograds(few):
     assert_allclose(squares[1], (z.grad.double() ** 2).sum(), rtol=1e-4)
 
 
+def test_fresh_gradients_are_those_of_each_net(few):
+    squares = nets.fresh_gradients(*few, seed=2)
+    he = nets.deep_net(activation="ReLU", weights="He", seed=2)
+    assert_allclose(squares["ReLU, He's weights, no BN"], nets.gradient_by_layer(he, *few))
+    assert set(squares) <= set(nb16.plots.LOOKS)
+
+
 def test_measuring_leaves_a_net_alone(few):
     net = nets.deep_net("BN", depth=2)
     nets.spread_by_layer(net, few[0])
@@ -370,6 +377,18 @@ def test_explorer_tells_the_means_of_the_runs(runs, route):
 def test_spacing_is_float32s():
     assert nb16.SPACING == np.spacing(np.float32(0.5))
     assert_allclose(nb16.GROWTH, 1 / (1 - 1 / math.pi))
+
+
+def test_best_means_are_the_best_rates(runs):
+    rates, accuracy = nb16.route_of(runs, "residual", 900)
+    assert nb16.best_means(runs, 900)["residual"] == accuracy[list(rates).index(1)].mean()
+
+
+def test_relu_runs_are_the_tables_of_one_net(runs):
+    table = nb16.relu_runs("He's weights", 400)
+    assert list(table) == [0.01, 0.03]
+    assert_allclose(max(map(np.mean, table.values())),
+                    nb16.relu_at_best_rates(runs, 400)["He's weights"].mean())  # fmt: skip
 
 
 # ── stored runs ─────────────────────────────────────────────────────────────────────────────────

@@ -15,6 +15,7 @@ from bnlib.course.nb16.plots import (
 )
 from bnlib.course.nb16.reports import all_points, model_report
 from bnlib.course.nb16.runs import (
+    best_means,
     plain_by_net,
     relu_at_best_rates,
     relu_runs,
@@ -27,6 +28,7 @@ __all__ = [
     "SPACING",
     "Routes",
     "all_points",
+    "best_means",
     "model_report",
     "plain_by_net",
     "plot_gradients",

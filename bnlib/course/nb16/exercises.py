@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 import bnlib.torch as bt
+from bnlib.course import nb16
 from bnlib.course.kit.exercises import (
     FunctionExercise,
     PredictionExercise,
@@ -17,7 +18,6 @@ from bnlib.course.kit.quiz import Question
 from bnlib.course.kit.rubric import RubricExercise
 from bnlib.course.nb16 import nets
 from bnlib.course.nb16.rubric import POINTS
-from bnlib.course.nb16.runs import relu_runs
 
 # ── 16.2 ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -104,7 +104,10 @@ def one_report():
         fresh = nets.deep_net("BN", activation=activation)
         squares = nets.gradient_by_layer(fresh, x_train[:256], y_train[:256])
         report["growth"][activation] = (squares[0] / squares[-1]) ** (1 / 29)
-    report["relu"] = {"He": relu_runs("He's weights"), "BN": relu_runs("BN, He's weights")}
+    report["relu"] = {
+        "He": nb16.relu_runs("He's weights"),
+        "BN": nb16.relu_runs("BN, He's weights"),
+    }
     report["why"] = (
         "With BN the squared gradient grows about 1.5 times from each ReLU layer to the one "
         "before it, so no single rate suits the first layers and the last; with He's weights "
@@ -160,7 +163,7 @@ EXERCISES = [
             "The factor is $\\frac14\\sqrt{64 \\cdot \\frac{1}{3 \\cdot 64}}$.",
             "Layer $l$ is reached after the factor was applied $l - 1$ times.",
         ),
-        praise="After a third of the net nothing is left that differs from digit to digit.",
+        praise="After a quarter of the net nothing is left that differs from digit to digit.",
         wrong_turns=[
             WrongTurn(
                 "without the slope",
@@ -312,7 +315,7 @@ QUIZ = [
         "Thirty sigmoid layers with torch's first weights stay at chance because …",
         {
             "the digits' differences shrink to less than float32 resolves": "About 0.14 times a "
-            "layer: after nine layers every digit gives the same numbers.",
+            "layer: from the eighth on float32 holds nothing of them.",
             "the rate is too small": "A hundred times the rate changes nothing here.",
             "BN is the only way to train deep nets": "A residual branch trains this one, too.",
         },

@@ -172,6 +172,17 @@ def gradient_by_layer(model, x, y):
     return torch.stack([(g.double() ** 2).sum() for g in gradients]).cpu().numpy()
 
 
+def fresh_gradients(x, y, seed=0):
+    """gradient_by_layer of fresh nets: with BN for each activation, and with ReLU from He's
+    weights without BN. A dict, its keys those of plots.LOOKS."""
+    nets = {
+        f"{name}, BN": deep_net("BN", activation=name, seed=seed)
+        for name in ("sigmoid", "tanh", "ReLU")
+    }
+    nets["ReLU, He's weights, no BN"] = deep_net(activation="ReLU", weights="He", seed=seed)
+    return {name: gradient_by_layer(net, x, y) for name, net in nets.items()}
+
+
 # ── out of Python ───────────────────────────────────────────────────────────────────────────────
 
 

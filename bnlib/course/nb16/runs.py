@@ -27,9 +27,10 @@ def best_rate(accuracy):
     return int(accuracy[..., -1].mean(axis=1).argmax())
 
 
-def relu_at_best_rates(runs):
-    """A net of thirty ReLU layers -> (seeds,) accuracy after 800 steps, at its better rate."""
-    pairs = zip(runs["relu"].tolist(), runs["relu_accuracy"], strict=True)
+def relu_at_best_rates(runs, steps=800):
+    """A net of thirty ReLU layers -> (seeds,) accuracy after so many steps, at its better rate."""
+    end = runs["relu_steps"].tolist().index(steps) + 1
+    pairs = zip(runs["relu"].tolist(), runs["relu_accuracy"][..., :end], strict=True)
     return {name: at_best_rate(accuracy)[:, -1] for name, accuracy in pairs}
 
 
@@ -47,6 +48,12 @@ def route_of(runs, name, steps):
     place = runs["routes"].tolist().index(name)
     reading = runs["routes_steps"].tolist().index(steps)
     return runs["routes_rates"][place], runs["routes_accuracy"][place, ..., reading]
+
+
+def best_means(runs, steps):
+    """Route -> its mean accuracy over the seeds after so many steps, at its best rate."""
+    routes = runs["routes"].tolist()
+    return {name: float(route_of(runs, name, steps)[1].mean(axis=1).max()) for name in routes}
 
 
 def curve_of(runs, depth, activation, route):
