@@ -63,8 +63,8 @@ p.small {{ font-size: 9pt; color: #444; }}
 </table>
 <p>{layer}</p>
 <p class="small">Made from what the checks of this copy of the course (bnlib {version}) found right.
-Predictions are not counted. Nobody watched, and the page can be changed like any other: what it is
-worth is that its owner can do what it says.</p>
+Predictions are not counted. Nobody else has checked it, and the page can be changed like any other;
+it is worth what its owner can do.</p>
 </body>
 </html>
 """

@@ -25,8 +25,8 @@ from bnlib.course.nb16.runs import (
 
 __all__ = [
     "GROWTH",
-    "SPACING",
     "Routes",
+    "SPACING",
     "all_points",
     "best_means",
     "model_report",
