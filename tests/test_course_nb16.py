@@ -375,7 +375,7 @@ def test_explorer_tells_the_means_of_the_runs(runs, route):
 
 
 def test_spacing_is_float32s():
-    assert nb16.SPACING == np.spacing(np.float32(0.5))
+    assert nb16.FLOAT32_STEP == np.spacing(np.float32(0.5))
     assert_allclose(nb16.GROWTH, 1 / (1 - 1 / math.pi))
 
 

@@ -5,8 +5,8 @@ The nets are in bnlib.course.nb16.nets, which needs torch and is imported on its
 
 from bnlib.course.nb16.explorer import Routes
 from bnlib.course.nb16.plots import (
+    FLOAT32_STEP,
     GROWTH,
-    SPACING,
     plot_gradients,
     plot_reached,
     plot_relu,
@@ -24,9 +24,9 @@ from bnlib.course.nb16.runs import (
 )
 
 __all__ = [
+    "FLOAT32_STEP",
     "GROWTH",
     "Routes",
-    "SPACING",
     "all_points",
     "best_means",
     "model_report",

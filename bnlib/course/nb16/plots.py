@@ -10,7 +10,7 @@ from bnlib.course.kit.style import COLORS, LINESTYLES, NETS
 from bnlib.course.kit.words import number
 from bnlib.course.nb16.runs import relu_at_best_rates, route_of
 
-SPACING = 2.0**-24  # from a float32 number between 1/2 and 1 to the next
+FLOAT32_STEP = 2.0**-24  # from a float32 number between 1/2 and 1 to the next
 GROWTH = math.pi / (math.pi - 1)  # of the squared gradient, per ReLU layer with BN
 _PURPLE = {"color": COLORS["purple"], "linestyle": LINESTYLES[3], "marker": "D"}
 _GREEN = {"color": COLORS["green"], "linestyle": LINESTYLES[2], "marker": "^"}
@@ -50,9 +50,9 @@ def plot_spread(spreads):
         layers = np.arange(1, len(values) + 1)
         ax.plot(layers, values, label=label, markevery=3, **LOOKS[label])
         said.append(f"{label}: {course_of(layers, values)}")
-    ax.axhline(SPACING, color="#444444", linestyle=":", linewidth=1.8)
+    ax.axhline(FLOAT32_STEP, color="#444444", linestyle=":", linewidth=1.8)
     ax.annotate(
-        "float32 tells apart", (30, SPACING), xytext=(0, 5), textcoords="offset points",
+        "float32 tells apart", (30, FLOAT32_STEP), xytext=(0, 5), textcoords="offset points",
         ha="right", fontsize=12,
     )  # fmt: skip
     ax.set(yscale="log", ylim=(1e-19, 5), xlabel="layer", ylabel="digits are apart by")
