@@ -52,7 +52,7 @@ def plot_spread(spreads):
         said.append(f"{label}: {course_of(layers, values)}")
     ax.axhline(FLOAT32_STEP, color="#444444", linestyle=":", linewidth=1.8)
     ax.annotate(
-        "float32 tells apart", (30, FLOAT32_STEP), xytext=(0, 5), textcoords="offset points",
+        "below: lost in float32", (30, FLOAT32_STEP), xytext=(0, 5), textcoords="offset points",
         ha="right", fontsize=12,
     )  # fmt: skip
     ax.set(yscale="log", ylim=(1e-19, 5), xlabel="layer", ylabel="digits are apart by")
