@@ -15,8 +15,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
-from bnlib.course import nb10, nb14, stored_runs
-from bnlib.course import nb10, nb16, stored_runs
+from bnlib.course import nb10, nb14, nb16, stored_runs
 from bnlib.course.kit import widget
 from bnlib.course.kit.asking import notebooks
 from bnlib.course.kit.explorer import Choice, Explorer, Slider, Switch, _Live, fast_png
