@@ -1,0 +1,27 @@
+"""The room of notebook 15, find the bug: nineteen wrong layers, small tests, six listings."""
+
+from bnlib.course.nb15.explorer import WhoIsDark
+from bnlib.course.nb15.layers import FIRST_LOOK, NAMES, RIGHT, SUSPECTS, WRONG_IN
+from bnlib.course.nb15.listings import listing
+from bnlib.course.nb15.plots import as_array, plot_matrix, still_dark
+from bnlib.course.nb15.trials import SECONDS, SEVEN, TESTS, TRAINING, accuracies, hunt, passes
+
+__all__ = [
+    "FIRST_LOOK",
+    "NAMES",
+    "RIGHT",
+    "SECONDS",
+    "SEVEN",
+    "SUSPECTS",
+    "TESTS",
+    "TRAINING",
+    "WRONG_IN",
+    "WhoIsDark",
+    "accuracies",
+    "as_array",
+    "hunt",
+    "listing",
+    "passes",
+    "plot_matrix",
+    "still_dark",
+]
