@@ -118,6 +118,14 @@ def test_seven_leave_nobody_in_the_dark_and_six_do():
     assert all(nb15.still_dark(MATRIX, set(nb15.SEVEN) - {test}) for test in nb15.SEVEN)
 
 
+def test_complete_sets_are_all_there_are():
+    """By hand: only three tests find R, only two find N, and the other five are fixed."""
+    sets = nb15.complete_sets(MATRIX, 7)
+    assert len(set(map(frozenset, sets))) == len(sets) == 6
+    assert set(nb15.SEVEN) in map(set, sets)
+    assert not nb15.complete_sets(MATRIX, 6)
+
+
 def test_first_look_mistakes_are_found_at_a_first_look():
     for seed in range(5):
         assert len(nb15.hunt(trials.mean_0_variance_1, nb15.FIRST_LOOK, seed)) == 4

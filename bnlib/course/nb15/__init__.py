@@ -3,7 +3,7 @@
 from bnlib.course.nb15.explorer import WhoIsDark
 from bnlib.course.nb15.layers import FIRST_LOOK, NAMES, RIGHT, SUSPECTS, WRONG_IN
 from bnlib.course.nb15.listings import listing
-from bnlib.course.nb15.plots import as_array, plot_matrix, still_dark
+from bnlib.course.nb15.plots import as_array, complete_sets, plot_matrix, still_dark
 from bnlib.course.nb15.trials import SECONDS, SEVEN, TESTS, TRAINING, accuracies, hunt, passes
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "WhoIsDark",
     "accuracies",
     "as_array",
+    "complete_sets",
     "hunt",
     "listing",
     "passes",

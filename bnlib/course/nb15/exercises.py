@@ -175,15 +175,20 @@ def _matrix(rng):
     while True:
         caught = (rng.random((11, 7)) < 0.35).astype(int)
         seconds = rng.uniform(0.1, 1, size=7).round(2)
-        if caught.any(axis=1).all() and len(set(seconds)) == 7:
-            ways = (_tried_at_once, _fewest, _most_first, _cheapest_first, _all)
-            if len({tuple(way(caught, seconds)) for way in ways}) == len(ways):
-                return caught, seconds
+        if not caught.any(axis=1).all() or len(set(seconds)) < 7:
+            continue
+        found = []
+        for way in (_most_first, _cheapest_first, _all, _tried_at_once, _fewest):
+            found.append(tuple(way(caught, seconds)))
+            if len(set(found)) < len(found):
+                break
+        else:
+            return caught, seconds
 
 
 def _tried_at_once(caught, seconds):
     """cheapest, without a loop."""
-    sets = np.array(list(np.ndindex(*[2] * len(seconds))), dtype=bool)
+    sets = np.indices([2] * len(seconds)).reshape(len(seconds), -1).T.astype(bool)
     found = (np.asarray(caught, bool)[:, None] & sets).any(axis=2).all(axis=0)
     return sets[np.argmin(np.where(found, sets @ seconds, np.inf))]
 
@@ -274,8 +279,7 @@ EXERCISES = [
             WrongTurn(
                 "none",
                 0,
-                "One lets its author's own test pass only by luck: in training mode it uses the "
-                "running statistics.",
+                "There is one whose author cannot have looked at a batch with a mean far from 0.",
             ),
             WrongTurn(
                 "a few",

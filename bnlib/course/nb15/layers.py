@@ -248,8 +248,8 @@ KINDS = {  # where they are wrong -> the classes, with what is told of them afte
         _BiasedRunning: "running variance biased",
         _MomentumSwapped: "momentum the other way round",
         _VarianceFromZero: "running variance starts at 0",
-        _AlwaysTraining: "`eval()` ignored",
-        _ModeOfGradients: "mode taken from `torch.is_grad_enabled()`",
+        _AlwaysTraining: "eval() ignored",
+        _ModeOfGradients: "mode taken from torch.is_grad_enabled()",
         _FollowsInEvaluation: "statistics followed in evaluation mode, too",
     },
     "use": {

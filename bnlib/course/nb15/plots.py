@@ -1,5 +1,7 @@
 """Plots of notebook 15: which test finds which suspect."""
 
+import itertools
+
 import numpy as np
 from matplotlib.patches import Rectangle
 
@@ -80,6 +82,16 @@ def still_dark(caught, ticked):
     """The letters that none of the ticked tests finds, in the columns' order."""
     found = {letter for test in ticked for letter in caught[test]}
     return [letter for letter in LETTERS if letter not in found]
+
+
+def complete_sets(caught, size):
+    """All sets of so many tests that leave nobody in the dark, each a tuple of their names."""
+    found = as_array(caught).astype(bool)
+    return [
+        tuple(np.array([*caught])[[*chosen]])
+        for chosen in itertools.combinations(range(len(caught)), size)
+        if found[:, chosen].any(axis=1).all()
+    ]
 
 
 def as_array(caught):
