@@ -1,14 +1,25 @@
 """The room of notebook 15, find the bug: nineteen wrong layers, small tests, six listings."""
 
 from bnlib.course.nb15.explorer import WhoIsDark
+from bnlib.course.nb15.hunting import NO_GRADIENT
 from bnlib.course.nb15.layers import FIRST_LOOK, NAMES, RIGHT, SUSPECTS, WRONG_IN
 from bnlib.course.nb15.listings import listing
 from bnlib.course.nb15.plots import as_array, complete_sets, plot_matrix, still_dark
-from bnlib.course.nb15.trials import SECONDS, SEVEN, TESTS, TRAINING, accuracies, hunt, passes
+from bnlib.course.nb15.trials import (
+    SECONDS,
+    SEVEN,
+    TESTS,
+    TRAINING,
+    accuracies,
+    hunt,
+    passes,
+    takes_images,
+)
 
 __all__ = [
     "FIRST_LOOK",
     "NAMES",
+    "NO_GRADIENT",
     "RIGHT",
     "SECONDS",
     "SEVEN",
@@ -25,4 +36,5 @@ __all__ = [
     "passes",
     "plot_matrix",
     "still_dark",
+    "takes_images",
 ]

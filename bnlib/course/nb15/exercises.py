@@ -39,24 +39,29 @@ def output_is_right(layer_class):
     return torch.allclose(layer(x), y)
 
 
-def _output_test(x, *, gamma_beta=True, atol=1e-6, eps=0.1, train=True):
+def _output_test(x, *, gamma_beta=True, atol=1e-6, eps=0.1, train=True, dtype=torch.float64):
     """A test that compares the outputs of x with torch's formula."""
 
     def test(layer_class):
-        layer = layer_class(3, eps=eps).double().train(train)
+        layer = layer_class(3, eps=eps).to(dtype).train(train)
         if gamma_beta:
             with torch.no_grad():
                 layer.weight.copy_(torch.tensor([1.5, -0.7, 2.0]))
                 layer.bias.copy_(torch.tensor([0.3, -1.0, 0.8]))
-        data = x().double()
+        data = x().to(dtype)
         y = torch.nn.functional.batch_norm(
-            data, layer.running_mean.double() if not train else None,
-            layer.running_var.double() if not train else None,
+            data, layer.running_mean.to(dtype) if not train else None,
+            layer.running_var.to(dtype) if not train else None,
             layer.weight, layer.bias, training=train, eps=eps,
         )  # fmt: skip
         return torch.allclose(layer(data), y, rtol=0, atol=atol)
 
     return test
+
+
+def _sets_in_place(layer_class):
+    layer_class(3).weight.fill_(2.0)
+    return True
 
 
 def _images():
@@ -86,7 +91,7 @@ def _gradient_test(rows=5, dtype=torch.float64, loss=None, of="x", apart=1e-6):
         for kind in (layer_class, torch.nn.BatchNorm1d):
             layer, leaf = kind(3).to(dtype), x.clone().requires_grad_(of == "x")
             y = layer(leaf)
-            (y.sum() if loss == "sum" else (y * dy).sum()).backward()
+            {"sum": y, "squares": y**2}.get(loss, y * dy).sum().backward()
             grads.append(leaf.grad if of == "x" else layer.weight.grad)
         return torch.allclose(*grads, rtol=0, atol=apart)
 
@@ -140,6 +145,13 @@ def _asks_training(layer_class):
     layer(x), theirs(x)
     same = torch.allclose(layer.running_var, theirs.running_var, atol=1e-4)
     return same and layer.eval().training is False
+
+
+def _asks_twice(layer_class):
+    layer, theirs, x = layer_class(3), torch.nn.BatchNorm1d(3), 2 * torch.randn(4, 3) + 3
+    layer(x), theirs(x)
+    same = torch.allclose(layer.running_var, theirs.running_var, atol=1e-4)
+    return same and torch.allclose(layer.eval()(x), layer(x), atol=1e-4)
 
 
 def _towards_the_truth(layer_class):
@@ -314,6 +326,20 @@ EXERCISES = [
         praise="Six of nineteen, by one comparison on an awkward input.",
         wrong_turns=[
             Turn(
+                "a parameter set outside no_grad",
+                _sets_in_place,
+                "A parameter is changed in place and without a gradient: "
+                "`with torch.no_grad(): layer.weight.copy_(…)`.",
+                hunting.changes_a_parameter,
+            ),
+            Turn(
+                "in float32",
+                _output_test(_images, dtype=torch.float32, atol=1e-9),
+                "It works in `float32`, where two right layers agree to six digits. Compare in "
+                "`float64`, by `.double()` for layer and data, or less strictly.",
+                hunting.wrong_format,
+            ),
+            Turn(
                 "asked in evaluation mode",
                 _output_test(_images, train=False),
                 "You ask in evaluation mode only. These six are wrong in training mode.",
@@ -390,6 +416,14 @@ EXERCISES = [
                 "Your batch has two rows. There $\\hat x$ is −1 and 1, nearly whatever comes in, "
                 "and the true gradient is nearly 0: take four rows or more.",
                 hunting.two_rows,
+                always=True,
+            ),
+            Turn(
+                "a loss whose gradient vanishes",
+                _gradient_test(loss="squares", apart=1e-3),
+                "The true gradient of your loss is nearly 0: at γ = 1 and β = 0 the sum of $y^2$, "
+                "too, is the same whatever comes in. Take a random gradient from above.",
+                hunting.vanishing,
             ),
             Turn(
                 "gradient of γ",
@@ -476,6 +510,13 @@ EXERCISES = [
                 "Your data have mean 0 and variance 1, which is what a fresh layer believes: what "
                 "it learns from them is not seen. Move and stretch them.",
                 missed(MEMORY, hunting.standard_data),
+            ),
+            Turn(
+                "asks only whether it stays the same",
+                _asks_twice,
+                "In evaluation mode you ask whether the output stays as it is. Ask, too, whether "
+                "it is the one that the running statistics give.",
+                missed(STUCK + FLAG, lambda w: bool(w.calls(training=False))),
             ),
         ],
     ),

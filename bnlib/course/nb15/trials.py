@@ -231,6 +231,17 @@ def passes(test, layer_class, seed=0):
         return False
 
 
+def takes_images(module_class, batch_norm_2d):
+    """A module for rows, which takes images, too: by batch_norm_2d(x, a layer for rows)."""
+
+    class TakesImages(module_class):
+        def forward(self, x):
+            by_rows = super().forward
+            return batch_norm_2d(x, by_rows) if x.ndim == 4 else by_rows(x)
+
+    return TakesImages
+
+
 def hunt(tests, layers=SUSPECTS, seed=0):
     """{name of test: names of the layers that it refuses}, in the layers' order.
 
