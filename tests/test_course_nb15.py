@@ -167,6 +167,27 @@ def test_module_for_rows_takes_images_as_torch_does():
     assert set(own.state_dict()) == set(theirs.state_dict())
 
 
+def test_the_two_repairs_make_the_module_of_09_pass_all_seven():
+    """A ValueError for one value per channel, and 16-bit data widened first: 9.3 takes it."""
+
+    class Mended(find("9.3").solution):
+        def forward(self, x):
+            if self.training and len(x) == 1:
+                raise ValueError("one value per channel")
+            if x.dtype in (torch.float16, torch.bfloat16):
+                return super().forward(x.float()).to(x.dtype)
+            return super().forward(x)
+
+    own = nb15.takes_images(Mended, find("10.1").solution)
+    assert all(nb15.passes(nb15.TESTS[name], own) for name in nb15.SEVEN)
+    assert find("9.3").check(Mended).passed
+
+
+def test_variance_after_one_value_is_nan_in_the_module_of_09():
+    assert nb15.variance_after_one_value(find("9.3").solution).isnan().all()
+    assert nb15.variance_after_one_value(SUSPECTS["F"]).isfinite().all()
+
+
 # ── checks of what learners write ───────────────────────────────────────────────────────────────
 
 

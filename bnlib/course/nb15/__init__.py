@@ -14,6 +14,7 @@ from bnlib.course.nb15.trials import (
     hunt,
     passes,
     takes_images,
+    variance_after_one_value,
 )
 
 __all__ = [
@@ -37,4 +38,5 @@ __all__ = [
     "plot_matrix",
     "still_dark",
     "takes_images",
+    "variance_after_one_value",
 ]

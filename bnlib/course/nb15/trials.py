@@ -242,6 +242,14 @@ def takes_images(module_class, batch_norm_2d):
     return TakesImages
 
 
+def variance_after_one_value(module_class):
+    """running_var of a fresh module for rows after one row in training mode, (3,)."""
+    module = module_class(3)
+    with warnings.catch_warnings(action="ignore"):  # torch warns of the variance of one value
+        module(torch.tensor([[1.0, 2.0, 3.0]]))
+    return module.running_var
+
+
 def hunt(tests, layers=SUSPECTS, seed=0):
     """{name of test: names of the layers that it refuses}, in the layers' order.
 
