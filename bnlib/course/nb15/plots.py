@@ -69,8 +69,7 @@ def plot_matrix(caught):
                 markersize=11, linestyle="none", zorder=3)  # fmt: skip
         ax.text(max(at.values()) + 1.1, row, f"{len(letters)}", ha="center", va="center",
                 fontsize=13)  # fmt: skip
-    ax.text(max(at.values()) + 1.1, -0.62, "found", ha="center", va="bottom", fontsize=13)
-    ax.set_ylabel("test")
+    ax.text(max(at.values()) + 1.1, -1.35, "found", ha="center", va="bottom", fontsize=13)
     found = "; ".join(
         f"{test}: {listing(letters) if letters else 'none'}" for test, letters in caught.items()
     )
