@@ -183,8 +183,9 @@ def _place(printed, folder):
     numbers = re.findall(rf'File "{SCRIPT}", line (\d+)', printed.rpartition("Timeout (")[2])
     if not numbers:
         return "had not come to a line of the script"
-    line = (folder / SCRIPT).read_text(encoding="utf-8").splitlines()[int(numbers[0]) - 1]
-    return f"at line {numbers[0]}, `{line.strip()}`"
+    here = numbers[0]  # the most recent call comes first
+    line = (folder / SCRIPT).read_text(encoding="utf-8").splitlines()[int(here) - 1]
+    return f"at line {here}, `{line.strip()}`"
 
 
 def _cause(code):
