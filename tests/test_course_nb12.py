@@ -170,22 +170,32 @@ def test_a_rank_with_an_error_is_named_with_its_last_words(started):
     assert all(gone(process.pid) for process in started)
 
 
+def hang(script, ranks, last_line, limits):
+    """Launch a script that hangs; on a busy machine with more time, until a rank is at that line."""
+    for seconds in limits:
+        start = time.monotonic()
+        with pytest.raises(RanksHang) as hanging:
+            launch(script, ranks, seconds=seconds)
+        assert time.monotonic() - start < seconds + 15
+        if last_line in str(hanging.value):
+            break
+    return hanging.value
+
+
 def test_ranks_that_hang_in_a_collective_are_ended_in_time(port, started):
-    start, seconds = time.monotonic(), 15
-    with pytest.raises(RanksHang) as hang:
-        launch(CONNECTED + "if rank == 1: time.sleep(300)\n" + MEETS, 2, seconds=seconds)
-    assert time.monotonic() - start < seconds + 15
-    assert hang.value.ranks == [0, 1]
+    script = CONNECTED + "if rank == 1: time.sleep(300)\n" + MEETS
+    hanging = hang(script, 2, MEETS.strip(), (4, 40, 120))
+    assert hanging.ranks == [0, 1]
+    assert "rank 0 at line 6, `dist.all_reduce(torch.ones(1))`" in str(hanging)
     assert all(gone(process.pid) for process in started)
     assert closed(port[0])
 
 
 def test_ranks_that_hang_say_where():
     script = ENDS + f"def wait():\n    {WAITS}if rank == 0:\n    wait()\nif rank == 2:\n    {WAITS}"
-    with pytest.raises(RanksHang) as hang:
-        launch(script, 3, seconds=20)
-    where = "rank 0 at line 4, `time.sleep(300)`; rank 2 at line 8, `time.sleep(300)`"
-    assert str(hang.value) == f"not done after 20 s, all ranks were ended: {where}"
+    said = str(hang(script, 3, "line 8", (1, 10, 60)))
+    assert "rank 0 at line 4, `time.sleep(300)`; rank 2 at line 8, `time.sleep(300)`" in said
+    assert said.startswith("not done after ")
 
 
 def test_a_rank_that_leaves_early_lets_the_others_finish():

@@ -41,8 +41,9 @@ class ManyDevices(Explorer):
         super().__init__(**start)
 
     def draw(self, fig):
-        left, right = fig.subplots(1, 2, width_ratios=[1.1, 1])
+        left, right = fig.subplots(1, 2, width_ratios=[1.25, 1])
         shares = draw_shares(left, self.drawn)
+        fig.legend(*left.get_legend_handles_labels(), loc="outside lower left", ncols=3)
         draw_accuracy(right, self.accuracy["MLP"], self.batches, self.devices)
         lines = right.get_lines()
         for band in list(right.collections):
@@ -66,6 +67,6 @@ class ManyDevices(Explorer):
             f"1 device with {each} digits: its mean is that of the joint batch, "
             if devices == 1
             else f"{devices} devices with {each} digits each: their means reach from "
-            f"{span(means).replace(' to ', ' to ')}, that of the joint batch is "
+            f"{span(means)}, that of the joint batch is "
         )
         return f"{whose}{number(values.mean())}. {middle[place]:.2f} of the test digits are read."

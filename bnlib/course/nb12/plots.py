@@ -28,9 +28,8 @@ def draw_shares(ax, values):
                        markersize=11, label="mean of the share")  # fmt: skip
     ax.set(xlim=(low - room, high + room), ylim=(MOST + 0.6, 0.4), xlabel="x of one unit")
     ax.set_yticks(range(1, MOST + 1), [f"{i}" for i in range(MOST)])
+    ax.locator_params(axis="x", nbins=5)
     ax.set_ylabel("rank")
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3, handletextpad=0.3,
-              columnspacing=1.0)  # fmt: skip
     return joint, dots, means
 
 
@@ -58,6 +57,7 @@ def plot_shares(values, devices=8, *, ax=None):
     ax = figure(size=(8.4, 4.4))[1] if ax is None else ax
     means = move_shares(draw_shares(ax, values), values, devices)
     ax.set_ylim(devices + 0.6, 0.4)
+    ax.figure.legend(loc="outside lower center", ncols=3)
     return described(
         ax,
         f"{devices} rows, one a rank, of {len(values) // devices} values each. The mean of the "
@@ -129,7 +129,8 @@ def plot_points_lost(lost, steps):
         ax.plot(at, middle, color=COLORS[color], linestyle=line, label=name, marker=marker,
                 markersize=10)  # fmt: skip
         ax.plot(np.repeat(at, values.shape[1]), 100 * values.ravel(), linestyle="none",
-                marker=marker, color=COLORS[color], alpha=0.5, markersize=6)  # fmt: skip
+                marker=marker, color="white", markeredgecolor=COLORS[color], markersize=6,
+                markeredgewidth=1.8)  # fmt: skip
         found = ", ".join(f"{number(m)} after {s}" for m, s in zip(middle, at, strict=True))
         said.append(f"{name}: {found} steps")
     ax.axhline(0, color="#888888", linewidth=1.2, linestyle="-")
