@@ -171,7 +171,7 @@ def test_a_rank_with_an_error_is_named_with_its_last_words(started):
 
 
 def hang(script, ranks, last_line, limits):
-    """Launch a script that hangs; on a busy machine with more time, until a rank is at that line."""
+    """Launch a script that hangs; with more time if no rank got to that line."""
     for seconds in limits:
         start = time.monotonic()
         with pytest.raises(RanksHang) as hanging:
