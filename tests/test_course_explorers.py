@@ -221,6 +221,7 @@ MADE = {  # small data: what counts is that every value can be drawn
     "LearningRates": lambda kind, rng: kind(stored_runs()),
     "HalfPrecision": lambda kind, rng: kind(m=32),
     "WhoseMean": lambda kind, rng: kind(nb10.stored_runs()),
+    "DownTheNet": lambda kind, rng: kind(rng.random((256, 20))),
 }
 
 
