@@ -14,6 +14,7 @@ import bnlib.torch as bt
 from bnlib.course import nb13
 from bnlib.course.kit.asking import exercises_of
 from bnlib.course.nb13 import depth, exercises, nets
+from bnlib.course.nb13.plots import largest_that_lowers
 from bnlib.data import as_features, mnist10k
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -158,7 +159,7 @@ def test_loss_after_one_step_is_that_of_the_step(batch):
 
 def test_largest_that_lowers_is_the_last_below_one():
     rates = np.array([0.1, 1.0, 10.0])
-    found = nb13.largest_that_lowers(rates, np.array([[0.9, 0.8, 2.0], [0.9, 1.2, 0.7]]))
+    found = largest_that_lowers(rates, np.array([[0.9, 0.8, 2.0], [0.9, 1.2, 0.7]]))
     assert found.tolist() == [1.0, 10.0]
 
 

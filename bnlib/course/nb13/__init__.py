@@ -6,7 +6,6 @@ The nets are in bnlib.course.nb13.nets, which needs torch and is imported on its
 from bnlib.course.nb13.depth import down_the_net, factor_per_layer, in_a_wide_net
 from bnlib.course.nb13.explorer import DownTheNet
 from bnlib.course.nb13.plots import (
-    largest_that_lowers,
     plot_down,
     plot_drift,
     plot_one_step,
@@ -15,7 +14,7 @@ from bnlib.course.nb13.plots import (
     plot_turning,
     plot_variances,
 )
-from bnlib.course.nb13.runs import at_best_rate, best_rate, by_name, stored_runs
+from bnlib.course.nb13.runs import at_best_rate, best_rate, by_name, largest_steps, stored_runs
 
 __all__ = [
     "DownTheNet",
@@ -25,7 +24,7 @@ __all__ = [
     "down_the_net",
     "factor_per_layer",
     "in_a_wide_net",
-    "largest_that_lowers",
+    "largest_steps",
     "plot_down",
     "plot_drift",
     "plot_one_step",

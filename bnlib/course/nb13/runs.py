@@ -17,11 +17,20 @@ def stored_runs():
     return read_runs("13_runs.npz", rebuild="build_13_runs.py")
 
 
-def by_name(runs, part, net):
-    """name of the norm -> (rates, seeds) accuracy, for one net of a part of the runs."""
-    nets = runs[f"{part}_nets"].tolist()
-    values = runs[f"{part}_accuracy"][nets.index(net)]
-    return dict(zip(runs[f"{part}_norms"].tolist(), values, strict=True))
+def by_name(runs, part, net, names=None):
+    """name of the norm -> (rates, seeds) accuracy, for one net of a part of the runs.
+
+    names  which norms, in this order; None: all
+    """
+    values = runs[f"{part}_accuracy"][runs[f"{part}_nets"].tolist().index(net)]
+    found = dict(zip(runs[f"{part}_norms"].tolist(), values, strict=True))
+    return {name: found[name] for name in names or found}
+
+
+def largest_steps(runs, net):
+    """(2, seeds): the largest rate of one step that lowers the loss, without BN and with it."""
+    losses = runs["step_loss"][runs["step_nets"].tolist().index(net)]
+    return np.where(losses < 1, runs["step_rates"], 0).max(axis=-1)
 
 
 def best_rate(accuracy):
