@@ -5,12 +5,10 @@ import copy
 import numpy as np
 import torch
 
-import bnlib.torch as bt
 from bnlib.course.kit.exercises import (
     ClassExercise,
     FunctionExercise,
     PredictionExercise,
-    TestExercise,
     ValueExercise,
     WrongTurn,
 )
@@ -231,46 +229,6 @@ class _WithoutSkip(SkipInit):
         return self.alpha * self.branch(x)
 
 
-# ── 13.6 ────────────────────────────────────────────────────────────────────────────────────────
-
-
-def knows_the_mean(make_layer):
-    layer = make_layer()
-    x = torch.randn(9, 5, requires_grad=True)
-    y = layer(x)
-    y.backward(torch.randn_like(y))
-    return bool(x.grad.sum(dim=0).abs().max() < 1e-4)
-
-
-class _Line(torch.nn.Module):
-    """A layer with γ ≠ 1 and β ≠ 0 around one line that normalizes (x, mean, var)."""
-
-    def __init__(self, normalize):
-        super().__init__()
-        self.normalize = normalize
-        self.weight = torch.nn.Parameter(torch.tensor([1.5, -0.7, 2.0, 0.4, 0.9]))
-        self.bias = torch.nn.Parameter(torch.tensor([0.3, -1.2, 0.8, 2.1, 0.0]))
-
-    def forward(self, x):
-        mean, s = x.mean(dim=0), (x.var(dim=0, correction=0) + 1e-5) ** 0.5
-        return self.weight * self.normalize(x, mean, s) + self.bias
-
-
-def _made(normalize):
-    return lambda: _Line(normalize)
-
-
-def _with_scales(layer):
-    def make_layer():
-        made = layer(5)
-        with torch.no_grad():
-            for parameter in made.parameters():
-                parameter += torch.linspace(-0.4, 0.4, 5)
-        return made
-
-    return make_layer
-
-
 EXERCISES = [
     ClassExercise(
         id="13.1",
@@ -484,54 +442,6 @@ EXERCISES = [
                 "They do not share the work equally: one of them nearly does it alone.",
             ),
         ],
-    ),
-    TestExercise(
-        id="13.6",
-        title="Does the gradient know of the mean?",
-        solution=knows_the_mean,
-        right={
-            "bnlib.torch.BatchNorm1d": _with_scales(bt.BatchNorm1d),
-            "torch.nn.BatchNorm1d": _with_scales(torch.nn.BatchNorm1d),
-            "centring alone": _made(lambda x, mean, s: x - mean),
-            "variance detached": _made(lambda x, mean, s: (x - mean) / s.detach()),
-        },
-        wrong=[
-            WrongTurn(
-                "mean detached",
-                _made(lambda x, mean, s: (x - mean.detach()) / s),
-                "A layer slips through that takes the mean as a constant in its gradient. Its "
-                "output is BN's, so only the gradient can tell. (Notebook 06: which sum of `dx` "
-                "is 0?)",
-            ),
-            WrongTurn(
-                "both detached",
-                _made(lambda x, mean, s: (x - mean.detach()) / s.detach()),
-                "A layer slips through whose gradient takes both statistics as constants.",
-            ),
-            WrongTurn(
-                "scaling alone",
-                _made(lambda x, mean, s: x / s),
-                "A layer slips through that takes no mean out at all.",
-            ),
-            WrongTurn(
-                "half of the mean",
-                _made(lambda x, mean, s: (x - 0.5 * mean - 0.5 * mean.detach()) / s),
-                "A layer slips through that passes on one half of the term through the mean.",
-            ),
-            WrongTurn(
-                "each example's own mean",
-                lambda: torch.nn.LayerNorm(5),
-                "A layer slips through that takes out each example's own mean, over the units. "
-                "The mean in question is over the batch.",
-            ),
-        ],
-        hint=(
-            "If the layer takes the mean of the batch out, a shift of all rows by the same numbers "
-            "changes nothing in the output. What does that say of the gradient?",
-            "That the derivative along this shift is 0: the sum of `x.grad` over the batch. Use a "
-            "random upstream gradient.",
-        ),
-        praise="One sum, and no training: that is how a lost term is found at work.",
     ),
 ]
 

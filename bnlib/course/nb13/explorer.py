@@ -27,7 +27,7 @@ class DownTheNet(Explorer):
         "gradient in units of the last layer's. Dotted: what Batch Normalization gives in a very "
         "wide net."
     )
-    size = (9.8, 4.3)
+    size = (8.4, 3.5)
     controls = (
         Slider("depth", "layers", values=(5, 10, 20, 30), value=30),
         Choice("activation", "activation", tuple(ACTIVATIONS)),

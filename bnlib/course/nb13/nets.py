@@ -255,6 +255,14 @@ def shift(model, x, y, before_and_after, *, rate=None, share=None):
     return np.mean(found, axis=0)
 
 
+def near_loss_1(norm, x, y, seed):
+    """A net of six ReLU layers, trained until its loss is about 1; norm None: without BN."""
+    model = mlp(norm, "ReLU", seed=seed).to(x.device)
+    steps, rate = (60, 0.05) if norm is None else (17, 0.3)
+    bt.fit(model, x, y, steps=steps, batch_size=BATCH, rng=seed, lr=rate, progress=False)
+    return model
+
+
 # ── one step ────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -372,6 +380,29 @@ class Turning:
         self.angles.append([_angle(old, new) for old, new in pairs])
         self.cosines.append([_cosine(old, new.grad) for old, new in pairs])
         self.before = [w.detach().clone() for w in weights]
+
+
+def turned(x, y, *, rate, decay, scale, steps=400, seed=0):
+    """(steps, 3) the angle by which each step turns the hidden weights of a sigmoid net with BN.
+
+    scale  of the first weights: 1 is the usual one
+    """
+    model = mlp(bt.BatchNorm1d, "sigmoid", seed=seed, scale=scale).to(x.device)
+    turning, optimizer = Turning(model), decayed(model, rate, decay)
+    bt.fit(model, x, y, steps=steps, batch_size=BATCH, rng=seed, optimizer=optimizer,
+           callback=turning)  # fmt: skip
+    return np.array(turning.angles)
+
+
+def with_hidden_rate(x, y, rate, *, hold=False, steps=300, seed=0):
+    """A ReLU net with BN whose hidden weights have a rate of their own, all else 0.1.
+
+    hold  bring the hidden weights back to their first lengths after each step
+    """
+    model = mlp(bt.BatchNorm1d, "ReLU", seed=seed).to(x.device)
+    bt.fit(model, x, y, steps=steps, batch_size=BATCH, rng=seed, optimizer=two_rates(model, rate),
+           callback=hold_lengths(model) if hold else None)  # fmt: skip
+    return with_statistics(model, x)
 
 
 def _cosine(a, b):

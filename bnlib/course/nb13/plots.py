@@ -7,6 +7,7 @@ from bnlib.course.kit.figures import described
 from bnlib.course.kit.plots import course_of, figure
 from bnlib.course.kit.style import COLORS, LINESTYLES, NETS, look
 from bnlib.course.kit.words import number
+from bnlib.course.nb13.runs import by_name
 
 NOISY = {"color": COLORS["purple"], "linestyle": LINESTYLES[3], "marker": "D"}
 LOOKS = {  # what the legends of this notebook name
@@ -26,26 +27,27 @@ LOOKS = {  # what the legends of this notebook name
 }
 
 
-def plot_drift(kept):
+def plot_drift(kept, steps=60):
     """What one unit of the last hidden layer is given, step by step: one panel a net.
 
-    kept  dict name -> (steps, 2): mean and deviation of the unit's input over each mini-batch
+    kept   dict name -> (T, 2): mean and deviation of the unit's input over each mini-batch
+    steps  how many of them are drawn
 
     Returns the array of Axes.
     """
-    _, axes = figure(1, len(kept), size=(10.4, 3.7), sharey=True)
+    _, axes = figure(1, len(kept), size=(8.6, 3.0), sharey=True)
     for ax, (name, values) in zip(axes, kept.items(), strict=True):
-        mean, deviation = np.transpose(values)
-        style, steps = LOOKS[name], np.arange(1, len(mean) + 1)
-        ax.fill_between(steps, mean - deviation, mean + deviation, color=style["color"], alpha=0.2,
+        mean, deviation = np.transpose(values[:steps])
+        style, at = LOOKS[name], np.arange(1, len(mean) + 1)
+        ax.fill_between(at, mean - deviation, mean + deviation, color=style["color"], alpha=0.2,
                         linewidth=0)  # fmt: skip
-        ax.plot(steps, mean, color=style["color"], linestyle="-", linewidth=1.6)
+        ax.plot(at, mean, color=style["color"], linestyle="-", linewidth=1.6)
         ax.set(xlabel="training step", title=name)
         jump = np.abs(np.diff(mean)).mean()
         described(
             ax,
             f"{name}: the mean of one unit's input over the mini-batch at steps 1 to {len(mean)}, "
-            f"and a band of one deviation around it. {course_of(steps, mean)} From step to step "
+            f"and a band of one deviation around it. {course_of(at, mean)} From step to step "
             f"the mean moves by {number(jump, 1)} on average.",
         )
     axes[0].set_ylabel("input of one sigmoid")
@@ -93,7 +95,7 @@ def plot_one_step(rates, losses, *, title=None):
 
     Returns the Axes.
     """
-    ax, said = figure(size=(8.6, 4.3))[1], []
+    ax, said = figure(size=(7.6, 3.8))[1], []
     for label, values in losses.items():
         values = np.atleast_2d(values)
         shown = np.clip(values, 0, 3)
@@ -130,7 +132,7 @@ def plot_down(nets, *, cosine=None, factor=None):
     cosine  height of a dotted line on the left, or None
     factor  growth of the squared gradient a layer, of a dotted line on the right, or None
     """
-    fig, (left, right) = figure(1, 2, size=(10.4, 4.2))
+    fig, (left, right) = figure(1, 2, size=(9.0, 3.8))
     cosines_said, gradients_said = [], []
     for label, (cosines, gradients) in nets.items():
         style, layers = LOOKS[label], np.arange(1, len(cosines) + 1)
@@ -165,7 +167,7 @@ def plot_variances(nets):
 
     Returns the Axes.
     """
-    ax, said = figure(size=(8.2, 4.2))[1], []
+    ax, said = figure(size=(7.2, 3.7))[1], []
     for label, values in nets.items():
         blocks = np.arange(len(values))
         ax.plot(blocks, values, **LOOKS[label], markevery=5, label=label)
@@ -175,15 +177,15 @@ def plot_variances(nets):
     return described(ax, f"Variance against the number of blocks passed. {' '.join(said)}")
 
 
-def plot_rates(rates, panels, *, xlabel="learning rate", live=()):
+def plot_rates(rates, panels, *, xlabel="learning rate", ylim=(0, 1), live=()):
     """Test accuracy over the rates: a mark a seed, a line at the medians, one panel each.
 
     rates   (R,) rising
     panels  dict title -> dict label -> (R, seeds) accuracy
     live    (title, label, rate, accuracy) of runs made here, drawn as large black marks
     """
-    width = 6.7 if len(panels) == 1 else 4.9 * len(panels) + 0.8
-    fig, axes = figure(1, len(panels), size=(width, 4.4), sharey=True)
+    width = 7.6 if len(panels) == 1 else 4.2 * len(panels) + 0.6
+    fig, axes = figure(1, len(panels), size=(width, 3.9), sharey=True)
     axes, places = np.atleast_1d(axes), dict(zip(panels, np.atleast_1d(axes), strict=True))
     handles = {}
     for title, arms in panels.items():
@@ -193,12 +195,11 @@ def plot_rates(rates, panels, *, xlabel="learning rate", live=()):
             middle = np.median(values, axis=1)
             ax.plot(rates, middle, color=style["color"], linestyle=style["linestyle"])
             ax.plot(np.repeat(rates, values.shape[1]), values.ravel(), linestyle="none",
-                    marker=style["marker"], color=style["color"], markersize=5,
-                    alpha=0.8)  # fmt: skip
+                    marker=style["marker"], color=style["color"], markersize=5)  # fmt: skip
             (handles[label],) = ax.plot([], [], **style)
             numbers = ", ".join(f"{m:.2f} at {r:g}" for r, m in zip(rates, middle, strict=True))
             said.append(f"{label}: medians {numbers}")
-        ax.set(xscale="log", ylim=(0, 1), xlabel=xlabel)
+        ax.set(xscale="log", ylim=ylim, xlabel=xlabel)
         if title:
             ax.set_title(title)
         ax.xaxis.set_minor_formatter(NullFormatter())
@@ -222,6 +223,27 @@ def plot_rates(rates, panels, *, xlabel="learning rate", live=()):
     return axes
 
 
+def plot_parts(runs, net, *, live):
+    """Accuracy over the rates of BN and its parts, and of BN with parts of its gradient missing.
+
+    runs  what stored_runs() returns
+    net   a name of runs["parts_nets"]
+    live  (rate, dict part -> accuracy) of runs made here
+
+    Returns the array of Axes.
+    """
+    arms = by_name(runs, "parts", net)
+    parts = {
+        "the parts": ("none", "BN", "centre only", "scale only"),
+        "the gradient": ("BN", "mean detached", "variance detached"),
+    }
+    panels = {title: {name: arms[name] for name in names} for title, names in parts.items()}
+    rate, read = live
+    marks = [(title, name, rate, read[name]) for title, names in parts.items() for name in names
+             if name in read]  # fmt: skip
+    return plot_rates(runs["parts_rates"], panels, live=marks)
+
+
 def plot_turning(angles, predicted):
     """The angle by which each step turns the hidden weights, mean over the layers.
 
@@ -230,7 +252,7 @@ def plot_turning(angles, predicted):
 
     Each line is the mean over 20 steps. Returns the Axes.
     """
-    ax, said = figure(size=(8.4, 4.2))[1], []
+    ax, said = figure(size=(7.2, 3.7))[1], []
     for i, (label, values) in enumerate(angles.items()):
         smooth = np.convolve(np.mean(values, axis=1), np.ones(20) / 20, "valid")
         steps = np.arange(20, 20 + len(smooth))

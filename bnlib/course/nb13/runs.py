@@ -17,12 +17,13 @@ def stored_runs():
     return read_runs("13_runs.npz", rebuild="build_13_runs.py")
 
 
-def by_name(runs, part, net, names=None):
+def by_name(runs, part, net, names=None, reading="accuracy"):
     """name of the norm -> (rates, seeds) accuracy, for one net of a part of the runs.
 
-    names  which norms, in this order; None: all
+    names    which norms, in this order; None: all
+    reading  "accuracy", or of the part "parts" also "running"
     """
-    values = runs[f"{part}_accuracy"][runs[f"{part}_nets"].tolist().index(net)]
+    values = runs[f"{part}_{reading}"][runs[f"{part}_nets"].tolist().index(net)]
     found = dict(zip(runs[f"{part}_norms"].tolist(), values, strict=True))
     return {name: found[name] for name in names or found}
 
