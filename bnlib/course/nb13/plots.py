@@ -62,7 +62,7 @@ def plot_shift(panels, nets):
 
     A mark a seed, a bar at the median; one colour and marker without BN, another with it.
     """
-    fig, axes = figure(1, len(panels), size=(5.2 * len(panels) + 0.6, 4.0), sharey=True)
+    fig, axes = figure(1, len(panels), size=(4.6 * len(panels) + 0.6, 3.6), sharey=True)
     axes = np.atleast_1d(axes)
     for ax, (title, values) in zip(axes, panels.items(), strict=True):
         said = []
@@ -95,7 +95,7 @@ def plot_one_step(rates, losses, *, title=None):
 
     Returns the Axes.
     """
-    ax, said = figure(size=(7.6, 3.8))[1], []
+    ax, said = figure(size=(7.0, 3.5))[1], []
     for label, values in losses.items():
         values = np.atleast_2d(values)
         shown = np.clip(values, 0, 3)
@@ -132,7 +132,7 @@ def plot_down(nets, *, cosine=None, factor=None):
     cosine  height of a dotted line on the left, or None
     factor  growth of the squared gradient a layer, of a dotted line on the right, or None
     """
-    fig, (left, right) = figure(1, 2, size=(9.0, 3.8))
+    fig, (left, right) = figure(1, 2, size=(8.6, 3.6))
     cosines_said, gradients_said = [], []
     for label, (cosines, gradients) in nets.items():
         style, layers = LOOKS[label], np.arange(1, len(cosines) + 1)
@@ -167,7 +167,7 @@ def plot_variances(nets):
 
     Returns the Axes.
     """
-    ax, said = figure(size=(7.2, 3.7))[1], []
+    ax, said = figure(size=(6.6, 3.4))[1], []
     for label, values in nets.items():
         blocks = np.arange(len(values))
         ax.plot(blocks, values, **LOOKS[label], markevery=5, label=label)
@@ -184,7 +184,7 @@ def plot_rates(rates, panels, *, xlabel="learning rate", ylim=(0, 1), live=()):
     panels  dict title -> dict label -> (R, seeds) accuracy
     live    (title, label, rate, accuracy) of runs made here, drawn as large black marks
     """
-    width = 7.6 if len(panels) == 1 else 4.2 * len(panels) + 0.6
+    width = 7.2 if len(panels) == 1 else 4.2 * len(panels) + 0.6
     fig, axes = figure(1, len(panels), size=(width, 3.9), sharey=True)
     axes, places = np.atleast_1d(axes), dict(zip(panels, np.atleast_1d(axes), strict=True))
     handles = {}
@@ -252,7 +252,7 @@ def plot_turning(angles, predicted):
 
     Each line is the mean over 20 steps. Returns the Axes.
     """
-    ax, said = figure(size=(7.2, 3.7))[1], []
+    ax, said = figure(size=(6.6, 3.4))[1], []
     for i, (label, values) in enumerate(angles.items()):
         smooth = np.convolve(np.mean(values, axis=1), np.ones(20) / 20, "valid")
         steps = np.arange(20, 20 + len(smooth))
