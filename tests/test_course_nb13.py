@@ -275,6 +275,22 @@ def test_noise_of_the_stored_runs_is_the_exercises():
     assert torch.equal(ours, theirs)
 
 
+def test_noise_drawn_in_float32_passes():
+    class Noisy(torch.nn.Module):
+        def __init__(self, norm):
+            super().__init__()
+            self.norm = norm
+
+        def forward(self, x):
+            y, D = self.norm(x), x.shape[1]
+            if not self.training:
+                return y
+            return y * torch.empty(D).uniform_(0.5, 1.5) + torch.empty(D).uniform_(-1, 1)
+
+    for _ in range(5):
+        assert exercises_of("13")["13.1"].check(Noisy).passed
+
+
 def test_own_module_can_be_made_noisy():
     noisy = exercises.NoisyBatchNorm(exercises_of("09")["9.3"].solution(4))
     x = torch.randn(8, 4)

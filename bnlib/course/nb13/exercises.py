@@ -61,8 +61,8 @@ def _life_of_a_noisy_layer(noisy_class, x):
     yield "the smallest and the largest scale in 400 steps", _ends(scales)
     yield "the smallest and the largest shift in 400 steps", _ends(shifts)
     yield (
-        "the numbers of different shifts in 400 steps (one new one a step and unit)",
-        float(len(torch.unique(shifts.round(decimals=9)))),
+        "how many shifts differ in 400 steps and 4 units (counted up to 1,500)",
+        float(min(len(torch.unique(shifts.round(decimals=9))), 1500)),  # float32 may draw one twice
     )
     yield "the mean of the shifts, to one half", (2 * shifts.mean()).round()
     layer.eval()
