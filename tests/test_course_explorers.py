@@ -226,6 +226,7 @@ MADE = {  # small data: what counts is that every value can be drawn
     "Routes": lambda kind, rng: kind(nb16.stored_runs()),
     "WhoIsDark": lambda kind, rng: kind(dict.fromkeys((*nb15.TESTS, nb15.TRAINING), "BS")),
     "ManyDevices": lambda kind, rng: kind(nb12.stored_runs(), rng.normal(size=(4, 64))),
+    "DownTheNet": lambda kind, rng: kind(rng.random((256, 20))),
 }
 
 
