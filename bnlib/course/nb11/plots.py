@@ -26,7 +26,7 @@ def plot_border(error):
 
     Returns the Axes.
     """
-    fig, ax = figure(size=(6.0, 4.4))
+    fig, ax = figure(size=(5.6, 3.9))
     picture = ax.imshow(error, cmap="viridis_r", vmin=0)
     fig.colorbar(picture, ax=ax, label="largest difference")
     ax.set(xlabel="column", ylabel="row")
@@ -51,7 +51,7 @@ def plot_readings(steps, stored, recomputed, *, live=None, title=None):
 
     Returns the two Axes.
     """
-    _, axes = figure(1, 2, size=(10.2, 4.2), sharey=True)
+    _, axes = figure(1, 2, size=(9.2, 3.7), sharey=True)
     names = "running averages", "recomputed"
     for i, (ax, name, style, values) in enumerate(
         zip(axes, names, (STORED, RECOMPUTED), (stored, recomputed), strict=True)
@@ -88,7 +88,7 @@ def plot_tuning(rates, by_way, before, *, titles, live=None):
 
     Returns the Axes.
     """
-    fig, axes = figure(1, len(titles), size=(3.7 * len(titles), 4.6), sharey=True)
+    fig, axes = figure(1, len(titles), size=(3.2 * len(titles), 4.1), sharey=True)
     for ax, x, ways, levels, title in zip(axes, rates, by_way, before, titles, strict=True):
         said = []
         for name, values in ways.items():
@@ -132,7 +132,7 @@ def plot_bits(bits, accuracy):
 
     Returns the Axes.
     """
-    ax = figure(size=(8.6, 4.2))[1]
+    ax = figure(size=(7.8, 3.8))[1]
     looks = {
         "one scale, not folded": ((0, 0), "vermillion", 0, -0.12),
         "one scale, folded": ((1, 0), "orange", 1, -0.04),
@@ -166,7 +166,7 @@ def plot_stall(curves, value=10.0):
 
     Returns the Axes.
     """
-    ax = figure(size=(8.6, 4.2))[1]
+    ax = figure(size=(7.8, 3.8))[1]
     said = []
     for i, (momentum, (narrow, wide)) in enumerate(curves.items()):
         color = list(COLORS.values())[i]
@@ -236,7 +236,7 @@ def set_stopped(art, runs, step, momentum):
 
 def plot_stopped(runs, *, step=200, momentum="0.1"):
     """The explorer's picture at rest. Returns the two Axes."""
-    fig = figure(size=(10.2, 4.3))[0]
+    fig = figure(size=(9.2, 3.7))[0]
     fig.clear()
     art = draw_stopped(fig, runs)
     stored, recomputed = set_stopped(art, runs, step, momentum)
