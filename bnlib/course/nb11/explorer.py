@@ -19,7 +19,7 @@ class WhereItStopped(Explorer):
         "and with recomputed statistics, a mark on each at the chosen step. Right, three channels' "
         "running means in the last layer up to that step, and the true means, dotted."
     )
-    size = (9.2, 3.7)
+    size = (8.8, 3.5)
     controls = (
         Slider("step", "training stopped at step", values=STEPS, value=200),
         Choice("momentum", "momentum", ("0.1", "0.01", "plain average")),

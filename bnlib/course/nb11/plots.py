@@ -51,7 +51,7 @@ def plot_readings(steps, stored, recomputed, *, live=None, title=None):
 
     Returns the two Axes.
     """
-    _, axes = figure(1, 2, size=(9.2, 3.7), sharey=True)
+    _, axes = figure(1, 2, size=(8.6, 3.4), sharey=True)
     names = "running averages", "recomputed"
     for i, (ax, name, style, values) in enumerate(
         zip(axes, names, (STORED, RECOMPUTED), (stored, recomputed), strict=True)
@@ -69,11 +69,12 @@ def plot_readings(steps, stored, recomputed, *, live=None, title=None):
                 live[0], live[1 + i], linestyle="none", marker=style["marker"], color="none",
                 markeredgecolor="black", markeredgewidth=2.2, markersize=11, label="run here",
             )  # fmt: skip
-            ax.legend(loc="lower right")
             text += f" Black marks, run here: {', '.join(f'{v:.2f}' for v in live[1 + i])}."
         ax.set(xlabel="training steps", title=name)
         described(ax, text)
     axes[0].set_ylabel("share of test digits right")
+    if live is not None:
+        axes[1].legend(loc="lower right")
     return axes
 
 
@@ -88,7 +89,7 @@ def plot_tuning(rates, by_way, before, *, titles, live=None):
 
     Returns the Axes.
     """
-    fig, axes = figure(1, len(titles), size=(3.2 * len(titles), 4.1), sharey=True)
+    fig, axes = figure(1, len(titles), size=(3.0 * len(titles), 3.9), sharey=True)
     for ax, x, ways, levels, title in zip(axes, rates, by_way, before, titles, strict=True):
         said = []
         for name, values in ways.items():
@@ -132,11 +133,11 @@ def plot_bits(bits, accuracy):
 
     Returns the Axes.
     """
-    ax = figure(size=(7.8, 3.8))[1]
+    ax = figure(size=(7.2, 3.5))[1]
     looks = {
-        "one scale, not folded": ((0, 0), "vermillion", 0, -0.12),
+        "one scale, not folded": ((0, 0), "purple", 0, -0.12),
         "one scale, folded": ((1, 0), "orange", 1, -0.04),
-        "per channel, not folded": ((0, 1), "blue", 2, 0.04),
+        "per channel, not folded": ((0, 1), "sky", 2, 0.04),
         "per channel, folded": ((1, 1), "green", 3, 0.12),
     }
     said = []
@@ -166,7 +167,7 @@ def plot_stall(curves, value=10.0):
 
     Returns the Axes.
     """
-    ax = figure(size=(7.8, 3.8))[1]
+    ax = figure(size=(8.4, 3.5))[1]
     said = []
     for i, (momentum, (narrow, wide)) in enumerate(curves.items()):
         color = list(COLORS.values())[i]
@@ -178,7 +179,7 @@ def plot_stall(curves, value=10.0):
     ax.axhline(value, color="#444444", linewidth=1.5, linestyle="-.")
     ax.set(xscale="log", xlabel="updates (dotted: float32)", ylabel="running mean in bfloat16",
            ylim=(0, 1.08 * value))  # fmt: skip
-    ax.legend(loc="upper left", bbox_to_anchor=(0, 0.93))
+    ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
     return described(
         ax,
         f"Running means of batches of mean {value:g}, after {len(updates) - 1:,} updates in "
@@ -209,9 +210,12 @@ def draw_stopped(fig, runs):
                             linewidth=2.6, label=f"channel {runs['watched'][i]}")  # fmt: skip
     now = right.axvline(0, color="black", linewidth=1.5)
     means = runs["along_means"][0]
-    right.set(xlabel="training steps (dotted: the truth)", ylabel="mean in the last layer",
-              ylim=(means.min() - 0.03, means.max() + 0.03))  # fmt: skip
-    right.legend(loc="upper right")
+    low, high = means.min(), means.max()
+    right.set(
+        xlabel="training steps (dotted: the truth)", ylabel="mean in the last layer",
+        ylim=(low - 0.05 * (high - low), high + 0.25 * (high - low)),
+    )  # fmt: skip
+    right.legend(loc="upper center", ncols=3, fontsize=11, handlelength=1.2, columnspacing=1)
     return SimpleNamespace(jagged=jagged, dots=dots, lines=lines, now=now)
 
 
@@ -236,7 +240,7 @@ def set_stopped(art, runs, step, momentum):
 
 def plot_stopped(runs, *, step=200, momentum="0.1"):
     """The explorer's picture at rest. Returns the two Axes."""
-    fig = figure(size=(9.2, 3.7))[0]
+    fig = figure(size=(8.8, 3.5))[0]
     fig.clear()
     art = draw_stopped(fig, runs)
     stored, recomputed = set_stopped(art, runs, step, momentum)
