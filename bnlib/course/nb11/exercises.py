@@ -352,7 +352,7 @@ EXERCISES = [
         hint=(
             "You have nothing but answers: you cannot ask the file for its mode. Which answers "
             "should be equal in evaluation mode, and are not in training mode?",
-            "One image in two companies: in a batch of different images, and by itself.",
+            "Ask for one image twice: in a batch of different images, and by itself.",
             "`run(x)[:1]` and `run(x[:1])`, compared with a tolerance such as `atol=1e-4`.",
         ),
         praise="No weights, no labels, no access to the model: two calls tell.",

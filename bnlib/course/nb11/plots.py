@@ -215,7 +215,14 @@ def draw_stopped(fig, runs):
         xlabel="training steps (dotted: the truth)", ylabel="mean in the last layer",
         ylim=(low - 0.05 * (high - low), high + 0.25 * (high - low)),
     )  # fmt: skip
-    right.legend(loc="upper center", ncols=3, fontsize=11, handlelength=1.2, columnspacing=1)
+    right.legend(
+        loc="upper center",
+        ncols=3,
+        fontsize=11,
+        handlelength=0.9,
+        handletextpad=0.4,
+        columnspacing=0.9,
+    )
     return SimpleNamespace(jagged=jagged, dots=dots, lines=lines, now=now)
 
 
