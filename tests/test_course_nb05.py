@@ -100,3 +100,12 @@ def test_check_wants_the_weights_from_rng():
         return right_builder(n_in, n_out, np.random.default_rng(0), place)
 
     assert "the same for every `rng`" in check("5.1", hidden_layer).text
+
+
+def test_check_wants_the_bias_where_relu_cuts():
+    def hidden_layer(n_in, n_out, rng, place="before"):
+        relu, layers = bn.ReLU(), [bn.Linear(n_in, n_out, rng=rng, bias=place == "none")]
+        norm = [] if place == "none" else [bn.BatchNorm(n_out)]
+        return [*layers, *norm, relu] if place == "before" else [*layers, relu, *norm]
+
+    assert 'missing from "after"' in check("5.1", hidden_layer).text

@@ -196,8 +196,11 @@ def _stored_inputs(rng):
 def _both_cases(function, dy, x, gamma, mean, var, eps):
     """What the function gives with a stored mean, then with the batch's own."""
     pair = [function(dy, x, gamma, m, var, eps) for m in (mean, None)]
-    if any(result is None or result is Ellipsis for result in pair):
-        return None
+    for result in pair:
+        if result is None or result is Ellipsis:
+            return None
+        if not isinstance(result, tuple | list) or len(result) != 3:
+            raise TypeError("three results are expected: dx, dgamma, dbeta")
     return tuple(part for result in pair for part in result)
 
 
@@ -521,12 +524,12 @@ EXERCISES = [
         inputs=_stored_inputs,
         call=_both_cases,
         returns=(
-            "dx with a stored mean",
-            "dgamma with a stored mean",
-            "dbeta with a stored mean",
-            "dx with the batch's mean",
-            "dgamma with the batch's mean",
-            "dbeta with the batch's mean",
+            "`dx` with a stored mean",
+            "`dgamma` with a stored mean",
+            "`dbeta` with a stored mean",
+            "`dx` with the batch's mean",
+            "`dgamma` with the batch's mean",
+            "`dbeta` with the batch's mean",
         ),
         hint=(
             "Draw the graph of $y = \\gamma\\,(x - \\mathrm{mean}) / \\sqrt{\\mathrm{var} + "

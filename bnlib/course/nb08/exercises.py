@@ -117,12 +117,12 @@ def doubtful_point():
 _OTHER_RATES = (0.03, 0.1, 0.3, 1, 2, 3, 5, 10, 20)  # those at which all arrive, or none
 
 
-def _another_point(rate, runs):
+def _another_point(answer):
     return WrongTurn(
-        f"rate {rate}, {runs}",
-        (rate, runs),
-        f"Another point than ({rate}, {runs}): look in `drawn` for a rate at which some of the "
-        "three runs have a number and some have none.",
+        f"another point: {answer}",
+        answer,
+        f"Another point than {answer}: look in `drawn` for a rate at which some of the three runs "
+        "have a number and some have none.",
     )
 
 
@@ -380,7 +380,8 @@ EXERCISES = [
                 (50.0, 0),
                 "At 50 no run gets there, so no point is drawn, and none misleads.",
             ),
-            *(_another_point(rate, runs) for rate in _OTHER_RATES for runs in (1, 2, 3)),
+            *(_another_point(rate) for rate in _OTHER_RATES),
+            *(_another_point((rate, runs)) for rate in _OTHER_RATES for runs in range(4)),
         ],
     ),
 ]
