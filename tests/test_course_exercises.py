@@ -519,6 +519,16 @@ def test_far_guess_gets_the_explanation():
     assert settle("98.4", 0.13).text == "You guessed 1.9 σ. It is 0.13 σ. It is $1/\\sqrt{m}$."
 
 
+def test_near_guess_is_called_near_enough():
+    check("98.4", 0.12)
+    assert settle("98.4", 0.13).text.startswith("You guessed 0.12 σ. It is 0.13 σ: near enough.")
+
+
+def test_exact_guess_is_not_called_near():
+    check("98.4", 0.13)
+    assert settle("98.4", 0.13).text.startswith("You guessed 0.13 σ. It is 0.13 σ. ")
+
+
 @pytest.mark.parametrize("number", ["98.9", "97.1", 98.1, None, "x", ""], ids=repr)
 @pytest.mark.parametrize("ask", [check, hint, solution, settle], ids=lambda f: f.__name__)
 def test_unknown_exercise_gets_a_sentence(ask, number):

@@ -6,6 +6,7 @@ from numpy.testing import assert_allclose
 
 import bnlib.numpy as bn
 from bnlib.course import check, nb05
+from bnlib.course.nb05.exercises import hidden_layer as right_builder
 
 DIGITS = np.random.default_rng(0).random((120, 784)).astype(np.float32)
 LABELS = np.arange(120) % 10
@@ -88,15 +89,23 @@ def test_a_unit_that_never_varies_has_no_shape():
 
 
 def test_check_says_that_a_class_is_no_layer():
-    def hidden_layer(n_in, n_out, rng):
+    def hidden_layer(n_in, n_out, rng, place="before"):
         return [bn.Linear(n_in, n_out, rng=rng, bias=False), bn.BatchNorm(n_out), bn.ReLU]
 
     assert "ReLU()" in check("5.1", hidden_layer).text
 
 
 def test_check_wants_the_weights_from_rng():
-    def hidden_layer(n_in, n_out, rng):
-        own = np.random.default_rng(0)
-        return [bn.Linear(n_in, n_out, rng=own, bias=False), bn.BatchNorm(n_out), bn.ReLU()]
+    def hidden_layer(n_in, n_out, rng, place="before"):
+        return right_builder(n_in, n_out, np.random.default_rng(0), place)
 
     assert "the same for every `rng`" in check("5.1", hidden_layer).text
+
+
+def test_check_wants_the_bias_where_relu_cuts():
+    def hidden_layer(n_in, n_out, rng, place="before"):
+        relu, layers = bn.ReLU(), [bn.Linear(n_in, n_out, rng=rng, bias=place == "none")]
+        norm = [] if place == "none" else [bn.BatchNorm(n_out)]
+        return [*layers, *norm, relu] if place == "before" else [*layers, relu, *norm]
+
+    assert 'missing from "after"' in check("5.1", hidden_layer).text

@@ -4,10 +4,11 @@ import re
 
 import numpy as np
 import pytest
+from matplotlib.lines import Line2D
 from numpy.testing import assert_allclose
 
 import bnlib.numpy as bn
-from bnlib.course import nb08
+from bnlib.course import check, nb08
 from bnlib.course.kit.runs import stored_runs
 from bnlib.course.nb08.measures import at_best_rate, status
 
@@ -185,3 +186,15 @@ def test_price_of_a_step_is_that_of_the_second_net():
         return bn.Sequential(bn.Linear(5, width, rng=rng), bn.Linear(width, 3, rng=rng))
 
     assert nb08.price_of_a_step([lambda: net(2), lambda: net(2000)], x, y, steps=30, rounds=2) > 1
+
+
+@pytest.mark.parametrize("answer", [(10, 3), (0.3, 3), (10, 0), 10], ids=repr)
+def test_check_sends_another_point_to_where_runs_are_missing(answer):
+    assert "some of the three runs have a number and some have none" in check("8.5", answer).text
+
+
+def test_figure1_shows_the_marks_of_both_nets_in_its_legend(runs):
+    live = np.array([50, 100]), np.full((2, 2), 0.5)
+    left, _ = nb08.plot_figure1(runs["figure1_steps"], runs["figure1_accuracy"][0], live=live)
+    marks = [line.get_marker() for line in left.figure.legends[0].findobj(Line2D)]
+    assert {"o", "s"} <= {*marks}

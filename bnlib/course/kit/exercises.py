@@ -808,6 +808,8 @@ class PredictionExercise(Exercise):
         if guess is None:
             return self.verdict("settled", f"You wrote no guess. {found} {self.note}")
         if self._hits(guess, truth):
+            if self._written(guess) != self._written(truth):
+                found = f"It is {self._written(truth)}: near enough."
             return self.verdict(
                 "right", f"You guessed {self._written(guess)}. {found} {self.praise or self.note}"
             )

@@ -10,11 +10,13 @@ from bnlib.course.kit.words import listing, number, span
 _LAW = {"color": COLORS["black"], "linestyle": "--", "linewidth": 2.2, "marker": ""}
 
 
-def plot_batch_means(values, means, *, m, ax=None):
+def plot_batch_means(values, means, *, m, unit, law=False, ax=None):
     """Single values and means of m of them, as densities on one axis.
 
     values  (N,) one unit's value for each example
     means   (K,) the means of K batches of m
+    unit    the unit's number
+    law     True: the bell of deviation σ/√m, which independent values would give, dashed
     """
     ax = figure()[1] if ax is None else ax
     centre, sigma = values.mean(), values.std()
@@ -29,7 +31,14 @@ def plot_batch_means(values, means, *, m, ax=None):
         hatch="///",
         label=f"means of batches of {m}",
     )
-    ax.set(xlabel="$x$ of the unit (no unit)", ylabel="density (no unit)")
+    told = ""
+    if law:
+        width = sigma / np.sqrt(m)
+        at = np.linspace(centre - 4 * width, centre + 4 * width, 200)
+        bell = np.exp(-(((at - centre) / width) ** 2) / 2) / (width * np.sqrt(2 * np.pi))
+        ax.plot(at, bell, **_LAW, label="the law's bell")
+        told = f" A dashed line shows the bell that the law predicts, of deviation {number(width)}."
+    ax.set(xlabel=f"$x$ of unit {unit}", ylabel="density (no unit)")
     ax.set_title(f"Single digits, and means of {m}")
     ax.legend(loc="upper right")
     return described(
@@ -37,7 +46,7 @@ def plot_batch_means(values, means, *, m, ax=None):
         f"Two histograms on one axis. The {len(values):,} values of one unit form a wide bell "
         f"around {number(centre)}, of deviation {number(sigma)}; the means of {len(means):,} "
         f"batches of {m} form a narrow one around {number(means.mean())}, of deviation "
-        f"{number(means.std())}.",
+        f"{number(means.std())}.{told}",
     )
 
 

@@ -14,27 +14,37 @@ from bnlib.course.kit.quiz import Question
 # ── 5.1 ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-def hidden_layer(n_in, n_out, rng):
-    return [
-        bn.Linear(n_in, n_out, rng=rng, bias=False),  # the mean would take a bias out again
-        bn.BatchNorm(n_out),
-        bn.ReLU(),
-    ]
+def hidden_layer(n_in, n_out, rng, place="before"):
+    if place == "before":  # the mean, straight after it, would take a bias out again
+        return [bn.Linear(n_in, n_out, rng=rng, bias=False), bn.BatchNorm(n_out), bn.ReLU()]
+    layers = [bn.Linear(n_in, n_out, rng=rng), bn.ReLU()]  # the bias decides where ReLU cuts
+    return [*layers, bn.BatchNorm(n_out)] if place == "after" else layers
 
 
 def _layer_inputs(rng):
     N, n_in, n_out = rng.integers(10, 14), rng.integers(6, 9), rng.integers(3, 6)
     u = rng.normal(rng.uniform(-2, 2, n_in), 1.0, (N, n_in)).astype(np.float32)
-    weight = rng.normal(size=(n_in, n_out))
+    weight, bias = rng.normal(size=(n_in, n_out)), rng.normal(size=n_out)
     gamma = rng.uniform(0.5, 2.0, n_out) * np.resize([1.0, -1.0], n_out)
-    return int(n_in), int(n_out), u, weight, gamma, rng.uniform(0.2, 0.8, n_out)
+    return int(n_in), int(n_out), u, weight, bias, gamma, rng.uniform(0.2, 0.8, n_out)
 
 
-def _run(hidden_layer, n_in, n_out, u, weight, gamma, beta):
-    """Build the layer, give it these parameters, and send u through."""
-    layers = hidden_layer(n_in, n_out, np.random.default_rng(0))
-    if layers is None:
-        return None
+PLACES = ("before", "after", "none")
+
+
+def _run(hidden_layer, n_in, n_out, u, weight, bias, gamma, beta):
+    """Build each of the three layers, give it these parameters, and send u through."""
+    given = {"weight": weight, "bias": bias, "gamma": gamma, "beta": beta}
+    found = ()
+    for place in PLACES:
+        layers = hidden_layer(n_in, n_out, np.random.default_rng(0), place)
+        if layers is None or layers is Ellipsis:
+            return None
+        found += _learned_and_output(layers, given, u)
+    return found
+
+
+def _learned_and_output(layers, given, u):
     if isinstance(layers, bn.Layer) and not isinstance(layers, bn.Sequential):
         raise TypeError(f"it returned one {type(layers).__name__}, not a list of layers")
     layers = list(layers)
@@ -44,7 +54,6 @@ def _run(hidden_layer, n_in, n_out, u, weight, gamma, beta):
             raise TypeError(
                 f"{name} in the list is not a layer; a layer is made by a call: {name}()"
             )
-    given = {"weight": weight, "gamma": gamma, "beta": beta}
     for layer in layers:
         for name, parameter in layer.parameters().items():
             if name in given and parameter.shape == given[name].shape:
@@ -71,28 +80,27 @@ def _draws_from_rng(hidden_layer, rng):
     return None
 
 
-def _bias_kept(n_in, n_out, rng):
-    return [bn.Linear(n_in, n_out, rng=rng), bn.BatchNorm(n_out), bn.ReLU()]
+def _built(biases="after none", swapped=False, without=None, first=False):
+    """A wrong builder: a bias where `biases` says so, places swapped, a layer left out or moved."""
+
+    def hidden_layer(n_in, n_out, rng, place="before"):
+        linear = bn.Linear(n_in, n_out, rng=rng, bias=place in biases)
+        norm, relu = bn.BatchNorm(n_in if first else n_out), bn.ReLU()
+        if place == "none":
+            layers = [linear, relu]
+        elif first and place == "before":
+            layers = [norm, linear, relu]
+        elif (place == "before") != swapped:
+            layers = [linear, norm, relu]
+        else:
+            layers = [linear, relu, bn.BatchNorm(n_out)]
+        return [layer for layer in layers if type(layer) is not without]
+
+    return hidden_layer
 
 
-def _after(n_in, n_out, rng):
-    return [bn.Linear(n_in, n_out, rng=rng, bias=False), bn.ReLU(), bn.BatchNorm(n_out)]
-
-
-def _after_with_bias(n_in, n_out, rng):
-    return [bn.Linear(n_in, n_out, rng=rng), bn.ReLU(), bn.BatchNorm(n_out)]
-
-
-def _input_normalized(n_in, n_out, rng):
-    return [bn.BatchNorm(n_in), bn.Linear(n_in, n_out, rng=rng, bias=False), bn.ReLU()]
-
-
-def _no_batch_norm(n_in, n_out, rng):
-    return [bn.Linear(n_in, n_out, rng=rng, bias=False), bn.ReLU()]
-
-
-def _no_relu(n_in, n_out, rng):
-    return [bn.Linear(n_in, n_out, rng=rng, bias=False), bn.BatchNorm(n_out)]
+def _always_before(n_in, n_out, rng, place="before"):
+    return [bn.Linear(n_in, n_out, rng=rng, bias=False), bn.BatchNorm(n_out), bn.ReLU()]
 
 
 # ── 5.2 ─────────────────────────────────────────────────────────────────────────────────────────
@@ -135,41 +143,70 @@ EXERCISES = [
         solution=hidden_layer,
         inputs=_layer_inputs,
         call=_run,
-        returns=("the number of learned parameters", "the output"),
+        returns=tuple(
+            f"the {what} of {place!r}"
+            for place in PLACES
+            for what in ("number of learned parameters", "output")
+        ),
         also=(_draws_from_rng,),
         hint=(
-            "Three layers in a list, in the order in which the paper's formula applies them. Read "
-            "`bn.Linear?` for what it takes.",
-            "How many features does `BatchNorm` get? Which parameter of `Linear` did notebook 04 "
-            "find to change nothing?",
-            "`bias=False`, and `rng=rng`, so that the caller decides on the weights.",
+            "A list of two or three layers, in the order in which the formula applies them, from "
+            "the inside out. Read `bn.Linear?` for what it takes.",
+            "Add 5 to $uW$. In which of the three formulas is $z$ the same as before? What stands "
+            "between the bias and the mean that would take it out?",
+            "`rng=rng` in each `bn.Linear`, so that the caller decides on the weights; and "
+            "`bias=False` in one of the three.",
         ),
-        praise="From now on this layer builds the networks.",
+        praise="From now on this function builds the networks.",
         wrong_turns=[
             WrongTurn(
-                "bias kept",
-                _bias_kept,
-                "The output is right, with more parameters than it needs: a bias is left in front "
-                "of BN, which takes it out again (notebook 04).",
+                "bias kept everywhere",
+                _built("before after none"),
+                'The outputs are right. In "before" there is a parameter more than needed: a bias '
+                "in front of BN, which takes it out again (notebook 04).",
             ),
             WrongTurn(
-                "after the activation",
-                _after,
-                "You normalize after ReLU. In $g(\\mathrm{BN}(uW))$ ReLU comes last.",
+                "bias nowhere",
+                _built(""),
+                'A bias is missing from "none" and from "after". Add 5 to $uW$ there: ReLU cuts '
+                "elsewhere, and $z$ changes.",
             ),
             WrongTurn(
-                "after the activation, with a bias",
-                _after_with_bias,
-                "You normalize after ReLU, and there a bias would make sense. In "
-                "$g(\\mathrm{BN}(uW))$ ReLU comes last.",
+                "no bias where there is a BN",
+                _built("none"),
+                'A bias is missing from "after": ReLU stands between it and BN, and where ReLU '
+                "cuts no mean can undo.",
+            ),
+            WrongTurn(
+                "bias in before, not in after",
+                _built("before none"),
+                "The bias is in the wrong one of the two layers with BN: where does the mean "
+                "follow straight after it?",
+            ),
+            WrongTurn(
+                "before and after exchanged",
+                _built("before none", swapped=True),
+                '"before" and "after" are exchanged: they say where BN stands, seen from the '
+                "activation.",
+            ),
+            WrongTurn(
+                "before and after exchanged, with the other's bias",
+                _built("after none", swapped=True),
+                'You normalize after ReLU in "before": in $g(\\mathrm{BN}(\\dots))$ it is last.',
             ),
             WrongTurn(
                 "the input normalized",
-                _input_normalized,
-                "You normalize the layer's input $u$. The paper normalizes $uW$.",
+                _built(first=True),
+                'In "before" you normalize the layer\'s input $u$. The paper normalizes what the '
+                "linear layer gives.",
             ),
-            WrongTurn("no BN", _no_batch_norm, "Batch Normalization is missing."),
-            WrongTurn("no ReLU", _no_relu, "The activation is missing: ReLU comes last."),
+            WrongTurn(
+                "always before",
+                _always_before,
+                "Your function builds the same layer for every `place`.",
+            ),
+            WrongTurn("no BN", _built(without=bn.BatchNorm), "Batch Normalization is missing."),
+            WrongTurn("no ReLU", _built(without=bn.ReLU), "The activation is missing: ReLU."),
         ],
     ),
     ValueExercise(

@@ -87,8 +87,9 @@ def plot_placements(steps, panels, *, size=(11.0, 4.4)):
     gaps = [100 * (c["after"][:, -1] - c["before"][:, -1]) for c in panels.values()]
     axes[-1].axhline(0, color="#444444", linewidth=1.6)
     for place, gap in enumerate(gaps):
+        beside = np.linspace(-0.12, 0.12, len(gap))  # so that equal gaps are all seen
         axes[-1].plot(
-            np.full(len(gap), place), gap, color=COLORS["black"], marker="D", linestyle="none",
+            place + beside, gap, color=COLORS["black"], marker="D", linestyle="none",
             markersize=9, label="one seed" if place == 0 else None,
         )  # fmt: skip
         axes[-1].plot([place - 0.22, place + 0.22], [gap.mean()] * 2, color=COLORS["purple"],

@@ -174,13 +174,64 @@ def _terms(dy, cache):
 # ── 6.9 ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-def eval_backward(dy, gamma, var, eps):
-    return dy * gamma / np.sqrt(var + eps)
+def stored_backward(dy, x, gamma, mean, var, eps):
+    s = np.sqrt(var + eps)  # a constant in both cases: nothing comes back through it
+    if mean is None:  # the batch's own mean: one more way, from each example to all
+        x_hat = (x - x.mean(axis=0)) / s
+        dx = gamma / s * (dy - dy.mean(axis=0))
+    else:
+        x_hat = (x - mean) / s
+        dx = gamma / s * dy
+    return dx, (dy * x_hat).sum(axis=0), dy.sum(axis=0)
 
 
-def _eval_inputs(rng):
-    variance = rng.uniform(0.5, 4, size=3)
-    return rng.normal(size=(5, 3)), rng.uniform(1.5, 3, size=3), variance, rng.uniform(0.05, 0.2)
+def _stored_inputs(rng):
+    N = rng.integers(5, 8)
+    x = rng.normal(rng.uniform(1, 3, 3), rng.uniform(0.5, 2, 3), size=(N, 3))
+    mean, var = rng.uniform(-1, 1, size=3), rng.uniform(0.5, 4, size=3)
+    dy, gamma = rng.normal(0.5, 1, size=(N, 3)), rng.uniform(1.5, 3, size=3) * [1, -1, 1]
+    return dy, x, gamma, mean, var, rng.uniform(0.05, 0.2)
+
+
+def _both_cases(function, dy, x, gamma, mean, var, eps):
+    """What the function gives with a stored mean, then with the batch's own."""
+    pair = [function(dy, x, gamma, m, var, eps) for m in (mean, None)]
+    for result in pair:
+        if result is None or result is Ellipsis:
+            return None
+        if not isinstance(result, tuple | list) or len(result) != 3:
+            raise TypeError("three results are expected: dx, dgamma, dbeta")
+    return tuple(part for result in pair for part in result)
+
+
+def _takes_terms(own_mean, own_variance, stored_mean=False, stored_variance=False):
+    """The gradient with the mean's and the variance's share removed where it says so."""
+
+    def gradients(dy, x, gamma, mean, var, eps):
+        s = np.sqrt(var + eps)
+        stored = mean is not None
+        x_hat = (x - (mean if stored else x.mean(axis=0))) / s
+        dx = dy
+        if stored_mean if stored else own_mean:
+            dx = dx - dy.mean(axis=0)
+        if stored_variance if stored else own_variance:
+            dx = dx - x_hat * (dy * x_hat).mean(axis=0)
+        return gamma / s * dx, (dy * x_hat).sum(axis=0), dy.sum(axis=0)
+
+    return gradients
+
+
+def _batch_x_hat(dy, x, gamma, mean, var, eps):
+    dx, _, dbeta = stored_backward(dy, x, gamma, mean, var, eps)
+    return dx, (dy * (x - x.mean(axis=0)) / np.sqrt(x.var(axis=0) + eps)).sum(axis=0), dbeta
+
+
+def _batch_deviation(dy, x, gamma, mean, var, eps):
+    return stored_backward(dy, x, gamma, mean, x.var(axis=0), eps)
+
+
+def _none_as_zero(dy, x, gamma, mean, var, eps):
+    return stored_backward(dy, x, gamma, np.zeros(3) if mean is None else mean, var, eps)
 
 
 EXERCISES = [
@@ -468,36 +519,76 @@ EXERCISES = [
     ),
     FunctionExercise(
         id="6.9",
-        title="When the statistics really are constants",
-        solution=eval_backward,
-        inputs=_eval_inputs,
-        hint=(
-            "In inference mode $y = \\gamma (x - \\mathrm{E}[x]) / \\sqrt{\\mathrm{Var}[x] + "
-            "\\varepsilon} + \\beta$, and neither depends on this batch.",
-            "It is a straight line. What is its slope?",
+        title="When statistics really are constants",
+        solution=stored_backward,
+        inputs=_stored_inputs,
+        call=_both_cases,
+        returns=(
+            "`dx` with a stored mean",
+            "`dgamma` with a stored mean",
+            "`dbeta` with a stored mean",
+            "`dx` with the batch's mean",
+            "`dgamma` with the batch's mean",
+            "`dbeta` with the batch's mean",
         ),
-        praise="A straight line: each example keeps its gradient, times the slope.",
+        hint=(
+            "Draw the graph of $y = \\gamma\\,(x - \\mathrm{mean}) / \\sqrt{\\mathrm{var} + "
+            "\\varepsilon} + \\beta$ twice. Which boxes depend on $x$ in each case?",
+            "With both stored it is a straight line: what is its slope? With the batch's mean, "
+            "node 5 is back, and nodes 3 and 4 are not.",
+            "`dgamma` collects `dy` times the $\\hat{x}$ of the forward pass: compute it with the "
+            "same mean and the same `var`.",
+        ),
+        praise="A constant sends nothing back. With both stored each example keeps its gradient, "
+        "times the slope of a line; a mean of the batch takes its share out.",
         wrong_turns=[
             WrongTurn(
-                "training's terms",
-                lambda dy, gamma, var, eps: (dy - dy.mean(axis=0)) * gamma / np.sqrt(var + eps),
-                "You subtract the mean of `dy`: that is the share of a mean computed from this "
-                "batch. Here the mean is a stored number.",
+                "the mean's share removed in both cases",
+                _takes_terms(True, False, stored_mean=True),
+                "You subtract the mean of `dy` in both cases: that is the share of a mean computed "
+                "from this batch. Where `mean` is given, it is a stored number.",
             ),
             WrongTurn(
-                "ε outside the root",
-                lambda dy, gamma, var, eps: dy * gamma / (np.sqrt(var) + eps),
-                "Your `eps` stands outside the root.",
+                "no share removed in either case",
+                _takes_terms(False, False),
+                "With a stored mean all is right. With `mean=None` each $x_j$ also moves the "
+                "batch's mean, and so every $\\hat{x}$: a way is missing.",
             ),
             WrongTurn(
-                "γ missing",
-                lambda dy, gamma, var, eps: dy / np.sqrt(var + eps),
-                "γ is missing from the slope.",
+                "both shares removed for the batch's mean",
+                _takes_terms(True, True),
+                "With a stored mean all is right. With `mean=None` you also remove the variance's "
+                "share; but `var` is a stored number in both cases.",
             ),
             WrongTurn(
-                "variance, not its root",
-                lambda dy, gamma, var, eps: dy * gamma / (var + eps),
-                "You divide by the variance; the slope has its square root.",
+                "both shares removed throughout",
+                _takes_terms(True, True, stored_mean=True, stored_variance=True),
+                "That is the gradient through statistics of the batch. Which of them does the "
+                "batch decide here, and in which case?",
+            ),
+            WrongTurn(
+                "the variance's share alone removed",
+                _takes_terms(False, True),
+                "With a stored mean all is right. With `mean=None` it is the *mean* that the "
+                "batch decides, not the variance.",
+            ),
+            WrongTurn(
+                "the batch's x̂ in dgamma",
+                _batch_x_hat,
+                "Your `dx` is right. `dgamma` needs the $\\hat{x}$ of *this* forward pass: with "
+                "the stored `var`, and with `mean` where it is given.",
+            ),
+            WrongTurn(
+                "the batch's variance",
+                _batch_deviation,
+                "You divide by the deviation of the batch. The layer divided by "
+                "$\\sqrt{\\mathrm{var} + \\varepsilon}$, with the stored `var`.",
+            ),
+            WrongTurn(
+                "None taken as 0",
+                _none_as_zero,
+                "With a stored mean all is right. `mean=None` does not mean 0: the layer takes the "
+                "mean of the batch then.",
             ),
         ],
     ),
@@ -540,8 +631,8 @@ QUIZ = [
             "A missing term in the gradient": "It would show at $h = 10^{-5}$ just as well.",
             "Rounding": "The two losses agree in almost all their digits, and what is left of "
             "their difference is noise.",
-            "Truncation": "The third derivative, which a central difference ignores, spoils a "
-            "*large* step.",
+            "The step is too large (truncation)": "The third derivative, which a "
+            "central difference ignores, spoils a *large* step.",
         },
         correct=1,
     ),

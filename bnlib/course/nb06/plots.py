@@ -99,8 +99,8 @@ def plot_gradient_error(steps, errors, *, title=None, ax=None):
     ax.loglog(steps, errors, color=_FORWARD, marker="o", linestyle="-", label="measured")
     left, right = steps < 1e-7, steps > 1e-3
     for part, power, style, label in (
-        (left, -1, "--", r"rounding, $\propto 1/h$"),
-        (right, 2, ":", r"truncation, $\propto h^2$"),
+        (left, -1, "--", r"rounding, as $1/h$"),
+        (right, 2, ":", r"step too large, as $h^2$"),
     ):
         scale = np.exp(np.mean(np.log(errors[part] / steps[part] ** power)))
         line = scale * steps**power

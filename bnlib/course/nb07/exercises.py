@@ -10,7 +10,7 @@ from bnlib.course.kit.exercises import (
     ValueExercise,
     WrongTurn,
 )
-from bnlib.course.kit.layer import BatchNorm, batch_norm
+from bnlib.course.kit.layer import BatchNorm, batch_norm, batch_norm_backward
 from bnlib.course.kit.quiz import Question
 
 # ── 7.2 ─────────────────────────────────────────────────────────────────────────────────────────
@@ -147,12 +147,27 @@ class _BatchStatisticsInEval(BatchNorm):
         return batch_norm(x, self.gamma, self.beta, self.eps)[0]
 
 
-class _TrainingsBackwardInEval(BatchNorm):
+class _BackwardKnowsOneMode(BatchNorm):
     def backward(self, dy):
+        dx, self.dgamma, self.dbeta = batch_norm_backward(dy, self.cache)
+        return dx
+
+
+class _DxThroughTheBatch(BatchNorm):
+    def backward(self, dy):
+        dx = super().backward(dy)  # keeps the right dgamma and dbeta
+        return dx if self.training else batch_norm_backward(dy, self.cache)[0]
+
+
+class _DxThroughStoredStatistics(BatchNorm):
+    def backward(self, dy):
+        dx = super().backward(dy)
         if self.training:
-            return super().backward(dy)
-        super().backward(dy)
-        return dy - dy.mean(axis=0)
+            return dx
+        axes, shape = ((0,), (1, -1)) if dy.ndim == 2 else ((0, 2, 3), (1, -1, 1, 1))
+        along = (dy * self.x_hat).mean(axis=axes).reshape(shape)
+        slope = (self.gamma / np.sqrt(self.running_var + self.eps)).reshape(shape)
+        return slope * (dy - dy.mean(axis=axes).reshape(shape) - self.x_hat * along)
 
 
 class _NoneIsTheDefault(BatchNorm):
@@ -307,10 +322,22 @@ EXERCISES = [
                 "numbers wait for their use.",
             ),
             WrongTurn(
-                "training's backward in inference mode",
-                _TrainingsBackwardInEval,
-                "In inference mode your `backward` still goes through the statistics. They are "
-                "stored numbers there: a straight line, exercise 6.9.",
+                "one backward for both modes",
+                _BackwardKnowsOneMode,
+                "In inference mode your `backward` still goes through the statistics of the last "
+                "training batch. There they are stored numbers, constants: exercise 6.9.",
+            ),
+            WrongTurn(
+                "dx through the batch in inference mode",
+                _DxThroughTheBatch,
+                "`dgamma` and `dbeta` are right. In inference mode your `dx` still goes through "
+                "the batch's statistics; there they are constants (exercise 6.9).",
+            ),
+            WrongTurn(
+                "training's formula with stored numbers",
+                _DxThroughStoredStatistics,
+                "In inference mode your `backward` still removes the mean's and the variance's "
+                "share, as in training. There both are constants: a straight line, exercise 6.9.",
             ),
             WrongTurn(
                 "momentum=None as the default",

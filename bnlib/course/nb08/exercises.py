@@ -114,6 +114,18 @@ def doubtful_point():
     return runs["curves_rates"][rate], arrived[net, rate]
 
 
+_OTHER_RATES = (0.03, 0.1, 0.3, 1, 2, 3, 5, 10, 20)  # those at which all arrive, or none
+
+
+def _another_point(answer):
+    return WrongTurn(
+        f"another point: {answer}",
+        answer,
+        f"Another point than {answer}: look in `drawn` for a rate at which some of the three runs "
+        "have a number and some have none.",
+    )
+
+
 EXERCISES = [
     PredictionExercise(
         id="8.1",
@@ -368,6 +380,8 @@ EXERCISES = [
                 (50.0, 0),
                 "At 50 no run gets there, so no point is drawn, and none misleads.",
             ),
+            *(_another_point(rate) for rate in _OTHER_RATES),
+            *(_another_point((rate, runs)) for rate in _OTHER_RATES for runs in range(4)),
         ],
     ),
 ]
@@ -377,8 +391,8 @@ QUIZ = [
         "Two nets at the same learning rate: the one with BN is far ahead. What follows?",
         {
             "BN trains faster": "At that rate. The other net may have a better one.",
-            "Nothing yet: compare each at its own best rate": "Yes. Choose each rate on the mean "
-            "over several seeds.",
+            "Nothing yet: compare each at its own best rate": "Choose each rate on the mean over "
+            "several seeds.",
             "The rate is too small for BN": "It may be too small for the net without.",
         },
         correct=1,
@@ -387,9 +401,10 @@ QUIZ = [
         "Why does a net with BN stand a learning rate at which the other learns nothing?",
         {
             "BN makes gradients smaller": "Not as such. Only those of long weights.",
-            "Long weights before BN get small gradients, so a step too large brakes the next": "Yes"
-            ": $\\mathrm{BN}(aWu) = \\mathrm{BN}(Wu)$, and the gradient is divided by $a$ (section "
-            "3.3 of the paper). With the lengths held fixed, our net hardly learns at rate 30.",
+            "Long weights before BN get small gradients, so a step too large brakes the next": "We "
+            "have $\\mathrm{BN}(u(aW)) = \\mathrm{BN}(uW)$, and the gradient is divided by $a$ "
+            "(section 3.3 of the paper). With the lengths held fixed, our net hardly learns at "
+            "rate 30.",
             "Its inputs never change": "They do: $\\gamma$ and $\\beta$ are learned.",
         },
         correct=1,
@@ -400,7 +415,7 @@ QUIZ = [
         {
             "BN does not regularize": "It was ahead on average, and one small net on 500 digits "
             "proves nothing for all nets.",
-            "Six seeds of this net cannot tell": "Yes, and that is the whole statement.",
+            "Six seeds of this net cannot tell": "And that is the whole statement.",
             "The paper is wrong": "It speaks of a net with millions of weights and pictures.",
         },
         correct=1,
@@ -411,7 +426,7 @@ QUIZ = [
             "0 and 1": "Of $\\hat{x}$, yes. The sigmoid sees $\\gamma\\hat{x} + \\beta$, and those "
             "are learned.",
             "Whatever the weights below make them": "Those cannot move them any more.",
-            "$\\beta$ and $|\\gamma|$, whatever the weights below do": "Yes: two numbers per unit "
+            "$\\beta$ and $|\\gamma|$, whatever the weights below do": "Two numbers per unit "
             "decide, and they move slowly.",
         },
         correct=2,

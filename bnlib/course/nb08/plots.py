@@ -3,6 +3,7 @@
 import copy
 
 import numpy as np
+from matplotlib.legend_handler import HandlerTuple
 from matplotlib.lines import Line2D
 
 from bnlib.course.kit.figures import described
@@ -35,10 +36,14 @@ def plot_figure1(steps, accuracy, *, live=None, title=None):
     left.minorticks_off()
     left.set_ylabel("share of test digits right")
     handles, labels = left.get_legend_handles_labels()
+    marks = {}
     if live is not None:
-        handles.append(Line2D([], [], color="#666666", marker="D", linestyle="none"))
+        plain = {"color": "#666666", "linestyle": "none"}
+        pair = [Line2D([], [], marker=style["marker"], **plain) for style in NETS.values()]
+        handles.append(tuple(pair))
         labels.append("marks: run here, one seed")
-    fig.legend(handles, labels, loc="outside lower center", ncols=3)
+        marks = {"handler_map": {tuple: HandlerTuple(ndivide=None)}}
+    fig.legend(handles, labels, loc="outside lower center", ncols=3, **marks)
     right.set(xlim=(0, steps[-1]), ylim=(0.9, 0.96), xlabel="training step")
     right.set_title(f"all {steps[-1]:,}, from 0.90 up")
     right.set_xticks([0, 25_000, 50_000], ["0", "25,000", "50,000"])
