@@ -6,7 +6,7 @@ import bnlib.numpy as bn
 
 
 def sigmoid(x):
-    return 1 / (1 + np.exp(-x))
+    return (1 + np.tanh(x / 2)) / 2  # exp(-x) would overflow for large -x
 
 
 def slope(x):

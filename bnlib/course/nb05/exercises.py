@@ -285,9 +285,10 @@ EXERCISES = [
         "of one net apart, and how far are the two nets?",
         praise="One rate is one point of a curve, and at that point one of them may not learn.",
         note="The marks of one net lie within a few points and the two nets eighty apart, so "
-        "neither seeds nor test digits will change the order. A net that guesses after 1,000 "
-        "steps, and did so after 250, will not recover. But the rate was chosen by somebody, and "
-        "it suits one of the two nets. A fair comparison gives each net its own best rate.",
+        "neither seeds nor test digits will change the order. More steps would still speak of "
+        "one rate only; and in a net like this one the lengths of $\\beta$ and $W$ run away, as "
+        "you will see. But the rate was chosen by somebody, and it suits one of the two nets. A "
+        "fair comparison gives each net its own best rate.",
         wrong_turns=[
             WrongTurn(
                 "more seeds",
@@ -297,9 +298,8 @@ EXERCISES = [
             WrongTurn(
                 "more steps",
                 "more steps",
-                "A net at guessing has not learned slowly: it cannot learn at this rate; more "
-                "steps "
-                "at the same rate change nothing.",
+                "More steps would still speak of this one rate only, and they would hardly help: "
+                "in a net like this one the lengths of $\\beta$ and $W$ run away, as you will see.",
             ),
             WrongTurn(
                 "more test digits",
