@@ -350,7 +350,7 @@ def test_all_points_are_listed():
 def test_every_figure_says_what_it_shows(runs):
     falling = 0.5 ** np.arange(30)
     for thing in (
-        nb16.plot_spread({"without BN": falling, "with LN": falling}),
+        nb16.plot_spread({"no norm": falling, "with LN": falling}),
         nb16.plot_reached(nb16.plain_by_net(runs), xlabel="share"),
         nb16.plot_gradients({"ReLU, BN": falling}, growth=nb16.GROWTH),
         nb16.plot_relu(runs),

@@ -163,7 +163,7 @@ EXERCISES = [
             "The factor is $\\frac14\\sqrt{64 \\cdot \\frac{1}{3 \\cdot 64}}$.",
             "Layer $l$ is reached after the factor was applied $l - 1$ times.",
         ),
-        praise="After a quarter of the net nothing is left that differs from digit to digit.",
+        praise="After a quarter of the net digits differ by less than a step of float32.",
         wrong_turns=[
             WrongTurn(
                 "without the slope",
@@ -273,15 +273,15 @@ EXERCISES = [
         hint="BN makes the squared gradient grow by a factor at each ReLU layer. He's weights keep "
         "it as it is. Twenty-nine steps lie between the first layer and the last.",
         note="With He's weights the gradient of a ReLU layer is, on average, as large as that of "
-        "the layer behind it. With BN it grows at each step backwards, and no rate suits both "
-        "ends. This is so on average over the seeds, not in each.",
+        "the layer behind it. With BN it grows at each step backwards, and one rate has to do for "
+        "both ends: that fits, and proves nothing. It is so on average over the seeds, not in each.",
         wrong_turns=[
             WrongTurn(
                 "BN",
                 "BN",
                 "It is early, and then it is passed: its squared gradient grows from layer to "
-                "layer, and no rate suits the first layers and the last. With He's weights it "
-                "does not.",
+                "layer, and one rate has to do for the first and the last. With He's weights it "
+                "does not grow.",
             ),
             WrongTurn(
                 "level",
@@ -314,8 +314,8 @@ QUIZ = [
     Question(
         "Thirty sigmoid layers with torch's first weights stay at chance because …",
         {
-            "the digits' differences shrink to less than float32 resolves": "About 0.14 times a "
-            "layer: from the eighth on float32 holds nothing of them.",
+            "the digits' differences shrink to almost nothing": "About 0.14 times a layer. (More "
+            "digits of the format do not help: in float64 it stays at chance, too.)",
             "the rate is too small": "A hundred times the rate changes nothing here.",
             "BN is the only way to train deep nets": "A residual branch trains this one, too.",
         },
@@ -352,10 +352,11 @@ QUIZ = [
         correct=1,
     ),
     Question(
-        "With BN, thirty ReLU layers train worse than with He's weights alone, on average. Why?",
+        "With BN, thirty ReLU layers read less than with He's weights alone, on average. What fits "
+        "this, though it proves nothing?",
         {
             "BN's squared gradient grows by π/(π−1) a ReLU layer": "About 1.47 to the power 29 is "
-            "seventy thousand: no rate suits both ends.",
+            "seventy thousand between the ends, and one rate has to do for both.",
             "BN makes the activations explode": "Their variance stays what γ says, in every layer.",
             "The batch of 60 is too small": "The growth is there at any batch size.",
         },

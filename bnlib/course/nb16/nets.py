@@ -163,6 +163,12 @@ def spread_by_layer(model, x):
     return torch.stack([z.var(0, correction=0).mean().sqrt() for z in found]).cpu().numpy()
 
 
+def distinct_rows(model, x):
+    """(depth,) how many different outputs a layer has for the rows of x, in their own format."""
+    found, _ = _outputs(copy.deepcopy(model).train(), x)
+    return [len(torch.unique(z, dim=0)) for z in found]
+
+
 def gradient_by_layer(model, x, y):
     """(depth,) the squared length of the loss's gradient by each activation's output, first to
     last, for one batch in training mode. The model stays as it is."""

@@ -16,7 +16,7 @@ _PURPLE = {"color": COLORS["purple"], "linestyle": LINESTYLES[3], "marker": "D"}
 _GREEN = {"color": COLORS["green"], "linestyle": LINESTYLES[2], "marker": "^"}
 _ORANGE = {"color": COLORS["orange"], "linestyle": LINESTYLES[4], "marker": "v"}
 LOOKS = {
-    "without BN": NETS["without BN"],
+    "no norm": NETS["without BN"],
     "with BN": NETS["with BN"],
     "with LN": _PURPLE,
     "BN": NETS["with BN"],
@@ -52,9 +52,13 @@ def plot_spread(spreads):
         said.append(f"{label}: {course_of(layers, values)}")
     ax.axhline(FLOAT32_STEP, color="#444444", linestyle=":", linewidth=1.8)
     ax.annotate(
-        "below: lost in float32", (30, FLOAT32_STEP), xytext=(0, 5), textcoords="offset points",
-        ha="right", fontsize=12,
-    )  # fmt: skip
+        "below: less than a step of float32",
+        (30, FLOAT32_STEP),
+        xytext=(0, 5),
+        textcoords="offset points",
+        ha="right",
+        fontsize=12,
+    )
     ax.set(yscale="log", ylim=(1e-19, 5), xlabel="layer", ylabel="digits are apart by")
     ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
     return described(ax, f"The deviation over the digits in each layer. {' '.join(said)} A dotted "

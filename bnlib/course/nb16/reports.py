@@ -100,7 +100,7 @@ layer; notebook 13 predicts 1.47.
 
 **ReLU.** After 800 steps He's weights read {np.mean(he):.2f} on average, BN
 {np.mean(bn_relu):.2f} (six stored seeds, the better of two rates each; He's weights ahead in
-{ahead} of 6). The growth explains it: no rate suits the first layers and the last.
+{ahead} of 6). The growth of the gradients fits this; I did not prove that it is the reason.
 
 **Not shown.** One data set, one width, 300 steps: not whether the residual net stays ahead in
 larger nets, nor whether BN catches up in longer training."""
@@ -115,8 +115,8 @@ def _entries_a():
         "3.1.",
         "growth": {"sigmoid": 1.07, "ReLU": 1.48},
         "relu": {"He": relu_runs("He's weights"), "BN": relu_runs("BN, He's weights")},
-        "why": "With BN the squared gradient grows by 1.47 a ReLU layer, so that no rate suits "
-        "both the first layers and the last; with He's weights it stays.",
+        "why": "With BN the squared gradient grows by 1.47 a ReLU layer, and one rate has to do "
+        "for the first and the last; with He's weights it stays. That fits, it is no proof.",
         "not_shown": "One data set, one width, 300 steps: not whether the residual net stays ahead "
         "in larger nets, nor whether BN catches up in longer training.",
     }
