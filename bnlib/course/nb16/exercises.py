@@ -274,7 +274,7 @@ EXERCISES = [
         "it as it is. Twenty-nine steps lie between the first layer and the last.",
         note="With He's weights the gradient of a ReLU layer is, on average, as large as that of "
         "the layer behind it. With BN it grows at each step backwards, and one rate has to do for "
-        "both ends: that fits, and proves nothing. It is so on average over the seeds, not in each.",
+        "both ends: that fits, and proves nothing. It is so on average, not in each seed.",
         wrong_turns=[
             WrongTurn(
                 "BN",
