@@ -1,11 +1,12 @@
 """Repeat the training runs that notebook 12 shows, and store what they measured.
 
-usage: python data/build_12_runs.py [--jobs N] [--output FILE]
+usage: python data/build_12_runs.py [--jobs N] [--only PART ...] [--output FILE]
 
 Every run is of a net of bnlib/course/nb12/nets.py on the course's MNIST digits, in torch on the
 processor: one process plays several devices that do not synchronize their batch norms. README.md
-beside this file says what the arrays are. The runs take about four minutes on two cores; --jobs
-says how many run at once (default: one per core). Nothing is downloaded.
+beside this file says what the arrays are. The runs take about five minutes on two cores; --jobs
+says how many run at once (default: one per core). --only names the parts to be run again, the
+others stay as they are in the file. Nothing is downloaded.
 """
 
 import argparse
@@ -30,11 +31,13 @@ SEEDS = (0, 1, 2)
 BATCHES = (16, 32, 64)
 DEVICES = (1, 2, 4, 8)
 MLP_RATES, MLP_STEPS = (0.03, 0.1, 0.3), (500,)
+LONGER_BATCHES, LONGER_DEVICES, LONGER_STEPS = (16,), (1, 8), (500, 1000, 2000)  # the MLP again
 CONV_RATES, CONV_STEPS = (0.3,), (100, 300, 800)
 
 SPLITS = ("mixed", "by class")
 SHARED = ("not synchronized", "synchronized")
 SPLIT_RATES, SPLIT_STEPS = (0.1, 0.3), (60, 300)
+PARTS = ("mlp", "longer", "conv", "split")
 
 
 def train(kind, batch, devices, rate, seed, steps):
@@ -111,6 +114,11 @@ def parts():
 
     return {
         "mlp": ((BATCHES, DEVICES, MLP_RATES, SEEDS), run_of("MLP", MLP_STEPS), keep),
+        "longer": (
+            (LONGER_BATCHES, LONGER_DEVICES, MLP_RATES, SEEDS),
+            run_of("MLP", LONGER_STEPS),
+            ("accuracy",),
+        ),
         "conv": ((BATCHES, DEVICES, CONV_RATES, SEEDS), run_of("conv", CONV_STEPS), keep),
         "split": (
             (SPLITS, SHARED, SPLIT_RATES, SEEDS),
@@ -125,6 +133,8 @@ def constants():
     axes = {
         "seeds": SEEDS, "batches": BATCHES, "devices": DEVICES,
         "mlp_rates": MLP_RATES, "mlp_steps": MLP_STEPS,
+        "longer_batches": LONGER_BATCHES, "longer_devices": LONGER_DEVICES,
+        "longer_steps": LONGER_STEPS,
         "conv_rates": CONV_RATES, "conv_steps": CONV_STEPS,
         "splits": SPLITS, "shared": SHARED, "split_rates": SPLIT_RATES, "split_steps": SPLIT_STEPS,
     }  # fmt: skip
@@ -143,6 +153,12 @@ def measure(parts, run_all=map):
     return arrays
 
 
+def in_order(arrays):
+    """The arrays as the file has them, axes first, whichever part was repeated last."""
+    kept = [f"{name}_{key}" for name, (_, _, keep) in parts().items() for key in keep]
+    return {name: arrays[name] for name in (*constants(), *kept)}
+
+
 def train_one(run):
     function, arguments = run
     return function(*arguments)
@@ -153,13 +169,19 @@ def main(arguments=None):
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), metavar="PART")
     parser.add_argument("--output", type=Path, default=OUTPUT, metavar="FILE")
     options = parser.parse_args(arguments)
     for name in ("OMP", "OPENBLAS", "MKL", "VECLIB_MAXIMUM"):
         os.environ[f"{name}_NUM_THREADS"] = "1"  # small products are fastest on one thread
+    arrays = {}
+    if set(options.only) != set(PARTS) and options.output.exists():
+        with np.load(options.output) as file:
+            arrays = dict(file)
+    chosen = {name: part for name, part in parts().items() if name in options.only}
     with ProcessPoolExecutor(options.jobs, multiprocessing.get_context("spawn")) as pool:
-        arrays = measure(parts(), pool.map)
-    options.output.write_bytes(pack(constants() | arrays))
+        arrays |= measure(chosen, pool.map)
+    options.output.write_bytes(pack(in_order(arrays | constants())))
     print(f"{options.output}: {options.output.stat().st_size:,} bytes")
 
 

@@ -4,8 +4,10 @@ the script's, its pictures are true.
 BNLIB_REPEATS=20 starts and kills processes 20 times in a row instead of twice.
 """
 
+import ast
 import hashlib
 import inspect
+import json
 import os
 import re
 import signal
@@ -19,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 from numpy.testing import assert_allclose
 from torch import nn
 from torch.nn.functional import cross_entropy
@@ -33,6 +36,12 @@ ROOT = Path(__file__).resolve().parents[1]
 REPEATS = int(os.environ.get("BNLIB_REPEATS", 2))
 LINUX = sys.platform.startswith("linux")
 torch.set_num_threads(1)
+
+
+def cells():
+    """The source of each cell of the notebook."""
+    raw = (ROOT / "notebooks" / "12_many_devices.ipynb").read_text(encoding="utf-8")
+    return ["".join(cell["source"]) for cell in json.loads(raw)["cells"]]
 
 
 # ── processes ───────────────────────────────────────────────────────────────────────────────────
@@ -114,6 +123,18 @@ def test_launch_sets_what_torchrun_sets():
     assert [rank.printed.split() for rank in found] == [
         [str(rank), str(rank), "3", "3", "127.0.0.1"] for rank in range(3)
     ]
+
+
+@pytest.mark.parametrize(("gpus", "wanted"), [(4, "nccl"), (3, "gloo")])
+def test_the_notebooks_script_asks_for_one_gpu_a_rank_of_this_machine(monkeypatch, gpus, wanted):
+    (start,) = (c for c in cells() if c.startswith('start = """'))
+    chosen, told = [], {"RANK": 5, "WORLD_SIZE": 8, "LOCAL_RANK": 1, "LOCAL_WORLD_SIZE": 4}
+    for name, value in told.items():
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(dist, "init_process_group", chosen.append)
+    exec(ast.literal_eval(start.partition("= ")[2]), {})
+    assert chosen == [wanted]
 
 
 def test_launch_brings_back_what_each_rank_saved():
@@ -447,6 +468,15 @@ def test_weak_tests_of_a_layer_are_told_what_slips_through(cuts, far, word):
     assert word in verdict.text
 
 
+def test_shares_far_apart_are_told_that_they_hide_the_fault():
+    def test(normalize):
+        x = torch.randn(12, 3) + 1000 + 100 * torch.arange(4).repeat_interleave(3)[:, None]
+        wanted = bt.batch_norm(x, None, None, training=True)
+        return torch.allclose(torch.cat(normalize(x.split([5, 0, 4, 3]))), wanted, atol=0.01)
+
+    assert "compared with the spread of the whole batch" in find("12.5").check(test).text
+
+
 # ── pictures and the explorer ───────────────────────────────────────────────────────────────────
 
 
@@ -475,6 +505,13 @@ def test_at_best_rate_takes_the_highest_median():
     accuracy[0, 0, 1], accuracy[0, 1, 0] = 0.5, 0.7
     found = nb12.at_best_rate({"mlp_accuracy": accuracy}, "mlp")
     assert found[..., 0].tolist() == [[0.5, 0.7]]
+
+
+def test_lost_to_two_is_one_device_less_the_most_devices():
+    accuracy = np.zeros((1, 2, 1, 3, 2))
+    accuracy[0, 0], accuracy[0, 1, ..., 1] = 0.9, 0.7
+    runs = {"longer_accuracy": accuracy, "longer_steps": np.array([500, 2000])}
+    assert_allclose(nb12.lost_to_two(runs, "longer"), [[0.9] * 3, [0.2] * 3])
 
 
 @pytest.mark.parametrize("devices", [1, 8])
@@ -530,6 +567,9 @@ def test_the_axes_are_the_scripts(build, runs):
 def test_short_runs_repeat_the_stored_ones(build, runs):
     short = build.train("conv", 16, 8, 0.3, seed=0, steps=(100,))
     assert_allclose(short["accuracy"][0], runs["conv_accuracy"][0, 3, 0, 0, 0], atol=0.08)
+    assert_allclose(  # the MLP of longer runs is, at first, that of the short ones
+        runs["longer_accuracy"][0, ..., 0], runs["mlp_accuracy"][0, [0, 3], ..., 0], atol=0.03
+    )
     split = build.train_split("by class", "not synchronized", 0.1, seed=0, steps=(60,))
     assert_allclose(split["running"][0], runs["split_running"][1, 0, 0, 0, 0], atol=0.05)
 

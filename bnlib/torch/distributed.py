@@ -1,8 +1,9 @@
 """SyncBatchNorm: one batch norm over the shares of a mini-batch that several processes hold.
 
-Each process sums up its own share. What travels is four numbers a channel on the way forward
-(a pivot, the mean's distance from it, the sum of squares around the mean, a count) and two on
-the way back. Every process then knows the statistics of the joint batch and goes on alone.
+Each process sums up its own share. What travels forward is three numbers a channel (a pivot, the
+mean's distance from it, the sum of squares around the mean) and one count a layer; what travels
+back, two numbers a channel. Every process then knows the statistics of the joint batch and goes
+on alone.
 """
 
 import warnings

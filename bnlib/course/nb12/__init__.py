@@ -11,11 +11,18 @@ from bnlib.course.nb12.plots import (
     plot_shares,
     plot_strips,
 )
-from bnlib.course.nb12.runs import at_best_rate, points_lost, split_at_best_rate, stored_runs
+from bnlib.course.nb12.runs import (
+    at_best_rate,
+    lost_to_two,
+    points_lost,
+    split_at_best_rate,
+    stored_runs,
+)
 
 __all__ = [
     "ManyDevices",
     "at_best_rate",
+    "lost_to_two",
     "plot_devices",
     "plot_points_lost",
     "plot_shares",

@@ -204,8 +204,8 @@ EXERCISES = [
             "So `M2` is the sum of two parts: that of the shares' own `M2_k`, and that of "
             "`m_k` times the squared distance of `mean_k` from the joint mean.",
         ),
-        praise="Three numbers a channel are all that a share has to tell, and the result is such a "
-        "triple again.",
+        praise="A count, and two numbers a channel, are all that a share has to tell, and the "
+        "result is such a triple again.",
         wrong_turns=[
             WrongTurn(
                 "equal weights",
@@ -237,8 +237,8 @@ EXERCISES = [
         id="12.2",
         title="Whose running statistics?",
         choices=("rank 0's", "the mean of both", "the joint batch's"),
-        hint="Gradients are averaged over the ranks. Running statistics are no gradients: what "
-        "does DistributedDataParallel do with buffers before each forward pass?",
+        hint="Which activations does a rank see, and who could tell it of the others'? Then look "
+        "at who saves.",
         praise="The gradients are averaged, the buffers are not: before each forward pass every "
         "rank gets those of rank 0.",
         note="The gradients are averaged, the buffers are not: before each forward pass every rank "
@@ -367,7 +367,8 @@ EXERCISES = [
                 "squares",
                 _squares,
                 "A layer slips through that takes the variance from sums of $x$ and $x^2$. "
-                "Notebook 03 showed where that fails: far from 0, in float32.",
+                "Notebook 03 showed where that fails: in float32, far from 0 compared with the "
+                "spread of the whole batch. Shares that lie far apart hide it.",
             ),
         ],
         hint=(
@@ -375,8 +376,9 @@ EXERCISES = [
             "you compare it?",
             "Choose shares that are as unequal as they can be: in size, in mean; and one of them "
             "empty.",
-            "`x.split([3, 0, 5, 2])` cuts ten rows. Put the data far from 0 (`+ 10_000`, in "
-            "float32), compute what is wanted in float64, and allow for rounding (`atol=0.01`).",
+            "`x.split([3, 0, 5, 2])` cuts ten rows. Put the data far from 0 compared with the "
+            "spread of all ten (`+ 10_000`, in float32), compute what is wanted in float64, and "
+            "allow for rounding (`atol=0.01`).",
         ),
         praise="Unequal sizes, unequal means, an empty share, far from 0: four things that equal "
         "random shares hide.",
@@ -406,7 +408,7 @@ QUIZ = [
         correct=1,
     ),
     Question(
-        "What does synchronizing a layer cost?",
+        "What does synchronizing a layer cost, with few ranks?",
         {
             "As much as the gradients": "A few percent of them: five numbers a channel.",
             "Mostly the waiting, once forward and once back": "The messages are small; each of "

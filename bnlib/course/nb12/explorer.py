@@ -49,7 +49,7 @@ class ManyDevices(Explorer):
         for band in list(right.collections):
             band.remove()
         right.set_ylabel("share of test digits right")
-        right.legend(loc="lower right")
+        right.legend(loc="lower right", handlelength=3.5)
         (ring,) = right.plot([2], [0.6], marker="o", markersize=17, color="none",
                              markeredgecolor="black", markeredgewidth=2.4, zorder=5)  # fmt: skip
         return SimpleNamespace(shares=list(shares), lines=list(lines), ring=ring)

@@ -109,16 +109,17 @@ def plot_devices(mlp, conv, batches, devices, *, live=()):
         (ring,) = axes[1].plot([], [], marker="o", markersize=11, color="none", linestyle="none",
                                markeredgecolor="black", markeredgewidth=2.4)  # fmt: skip
         handles, labels = [*handles, ring], [*labels, "trained here"]
-    fig.legend(handles, labels, loc="outside lower center", ncols=4)
+    fig.legend(handles, labels, loc="outside lower center", ncols=4, handlelength=3.5)
     return axes
 
 
 def plot_points_lost(lost, steps):
-    """Points that two digits per device cost, as training goes on: a mark a seed, a line a median.
+    """Points that two digits per device cost, as training goes on: a hollow mark is one seed.
 
     lost   dict name of a net -> (steps, seeds), shares 0..1
     steps  dict name of a net -> (steps,) at which it was read
 
+    A line joins the medians.
     Returns the Axes.
     """
     ax = figure(size=(7.6, 4.2))[1]
@@ -126,16 +127,16 @@ def plot_points_lost(lost, steps):
     said = []
     for (name, values), (color, marker, line) in zip(lost.items(), looks, strict=False):
         at, middle = steps[name], 100 * np.median(values, axis=1)
-        ax.plot(at, middle, color=COLORS[color], linestyle=line, label=name, marker=marker,
-                markersize=10)  # fmt: skip
+        ax.plot(at, middle, color=COLORS[color], linestyle=line, marker=marker,
+                markersize=10, label=f"{name}, median")  # fmt: skip
         ax.plot(np.repeat(at, values.shape[1]), 100 * values.ravel(), linestyle="none",
                 marker=marker, color="white", markeredgecolor=COLORS[color], markersize=6,
-                markeredgewidth=1.8)  # fmt: skip
+                markeredgewidth=1.8, label="one seed")  # fmt: skip
         found = ", ".join(f"{number(m)} after {s}" for m, s in zip(middle, at, strict=True))
         said.append(f"{name}: {found} steps")
     ax.axhline(0, color="#888888", linewidth=1.2, linestyle="-")
-    ax.set(xlabel="step", ylabel="points behind one device", ylim=(-3, None), xlim=(0, 850))
-    ax.legend(loc="upper right")
+    ax.set(xlabel="step", ylabel="points behind one device", ylim=(-3, None), xlim=(0, None))
+    ax.figure.legend(loc="outside lower center", ncols=2, handlelength=3.5)
     return described(ax, f"Points lost with two digits per device, medians. {'; '.join(said)}.")
 
 
@@ -146,7 +147,7 @@ def plot_strips(groups, *, xlabel, xlim=(0, 1)):
 
     Returns the Axes.
     """
-    ax = figure(size=(8.6, 0.6 * len(groups) + 1.5))[1]
+    ax = figure(size=(8.6, 0.75 * len(groups) + 1.3))[1]
     for row, values in enumerate(groups.values()):
         ax.plot(values, np.full(len(values), row), linestyle="none", marker=MARKERS[row % 4],
                 color=COLORS["blue"], alpha=0.7)  # fmt: skip

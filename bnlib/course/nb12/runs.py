@@ -20,7 +20,7 @@ def stored_runs():
 def at_best_rate(runs, kind, reading=-1):
     """(batches, devices, seeds) accuracy, statistics recomputed, each setting at its best rate.
 
-    kind     "mlp" or "conv"
+    kind     "mlp", "conv" or "longer" (the MLP with a joint batch of 16, 1 and 8 devices)
     reading  which of the steps at which the net was read; -1: the last
 
     Best is the rate with the highest median over the seeds.
@@ -35,6 +35,15 @@ def points_lost(accuracy):
     return accuracy[:, :1] - accuracy
 
 
+def lost_to_two(runs, kind):
+    """(steps, seeds): points that two digits per device cost, at each step of a reading.
+
+    kind  as for `at_best_rate`; each reading is compared at the best rates for that step
+    """
+    readings = range(len(runs[f"{kind}_steps"]))
+    return np.array([points_lost(at_best_rate(runs, kind, i))[0, -1] for i in readings])
+
+
 def split_at_best_rate(runs):
     """Label -> (seeds,) accuracy where two ranks see different digits, after the last step.
 
@@ -42,13 +51,16 @@ def split_at_best_rate(runs):
     """
     found = {}
     ways = [
-        ("by class", "not synchronized", "running", "not synchronized, saved"),
-        ("by class", "not synchronized", "accuracy", "not synchronized, recomputed"),
-        ("by class", "synchronized", "running", "synchronized, saved"),
-        ("by class", "synchronized", "accuracy", "synchronized, recomputed"),
-        ("mixed", "not synchronized", "running", "all digits on both, not\nsynchronized, saved"),
+        ("by class", "not synchronized", "running"),
+        ("by class", "not synchronized", "accuracy"),
+        ("by class", "synchronized", "running"),
+        ("by class", "synchronized", "accuracy"),
+        ("mixed", "not synchronized", "running"),
     ]
-    for split, shared, reading, label in ways:
+    digits = {"by class": "0–4 and 5–9", "mixed": "all digits on both"}
+    read = {"running": "saved", "accuracy": "recomputed"}
+    for split, shared, reading in ways:
+        label = f"{digits[split]}:\n{shared}, {read[reading]}"
         place = runs["splits"].tolist().index(split), runs["shared"].tolist().index(shared)
         by_rate = runs[f"split_{reading}"][place][..., -1]  # (rate, seed)
         found[label] = by_rate[np.median(by_rate, axis=1).argmax()]
