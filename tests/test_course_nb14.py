@@ -16,7 +16,7 @@ from bnlib.course import nb14
 from bnlib.course.kit.asking import find
 from bnlib.course.nb14 import exercises, nets
 from bnlib.course.nb14.explorer import GRID, WAYS
-from bnlib.course.nb14.plots import shares_mean_with_marked
+from bnlib.course.nb14.plots import STYLES, shares_mean_with_marked
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -175,6 +175,34 @@ def test_accuracy_by_batch_uses_the_batchs_statistics(images):
     model = nets.conv_net(bt.BatchNorm2d)
     said = torch.cat([model(part).argmax(1) for part in images.split(2)])
     assert nets.accuracy_by_batch(model, images, said, 2) == 1
+
+
+def test_corners_are_the_batchs_own(images):
+    layer = torch.nn.Sequential(nets.conv_net()[0], bt.BatchNorm2d(8))
+    found = nets.corners(layer, images, 1, size=3)
+    assert_allclose(found[1], layer(images[3:])[1, :, 0, 0].detach(), atol=1e-6)
+
+
+def test_gradient_of_first_is_that_of_its_loss_alone(images):
+    conv, y = nets.conv_net(), torch.arange(6)
+    found = nets.gradient_of_first(conv, images, y)
+    torch.nn.functional.cross_entropy(conv(images[:1]), y[:1]).backward()
+    assert_allclose(found, conv[0].weight.grad, atol=1e-6)
+
+
+def test_gradient_of_first_leaves_the_model_alone(images):
+    model = nets.conv_net(bt.BatchNorm2d).eval()
+    nets.gradient_of_first(model, images, torch.arange(6))
+    assert not model.training
+    assert (nets.batch_norms(model)[0].running_mean == 0).all()
+
+
+@pytest.mark.parametrize("part", ["mlp", "replacements", "residual", "transformer"])
+def test_each_norm_has_a_look_of_its_own(runs, part):
+    looks = [
+        (STYLES[name]["color"], STYLES[name]["marker"]) for name in nb14.by_norm(runs, part, 0)
+    ]
+    assert len(set(looks)) == len(looks)
 
 
 def test_batches_hold_so_many_classes():

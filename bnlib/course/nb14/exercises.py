@@ -547,7 +547,7 @@ QUIZ = [
     Question(
         "You convert a trained net from BN to GN for training with private data. Why?",
         {
-            "GN is more accurate": "Here it is not.",
+            "GN is more accurate": "On shuffled batches here it is not.",
             "Each example must have a gradient of its own": "With BN an example changes the "
             "gradients of all others in its batch, and no bound on its own holds.",
             "BN needs labels": "It needs none.",

@@ -365,6 +365,24 @@ def accuracy_by_batch(model, x, y, size):
     return sum((model(xb).argmax(1) == yb).sum().item() for xb, yb in batches) / len(x)
 
 
+@torch.no_grad()
+def corners(layer, x, which, size=32):
+    """(batches, C): what a layer in training mode gives in the top left corner of one image of
+    each batch, the one at place `which`. x holds a whole number of batches of `size`."""
+    layer = copy.deepcopy(layer).train()
+    return torch.stack([layer(batch)[which, :, 0, 0] for batch in x.split(size)])
+
+
+def gradient_of_first(model, x, y):
+    """The gradient of the first example's loss, for the first layer's weights, in training mode.
+
+    The model itself stays as it is: its running statistics are not moved.
+    """
+    model = copy.deepcopy(model).train()
+    loss = F.cross_entropy(model(x)[:1], y[:1])
+    return torch.autograd.grad(loss, model[0].weight)[0]
+
+
 def batches_of_classes(y, classes, size, rng):
     """Endless index arrays: `size` examples of so many classes, drawn afresh for each batch."""
     members = [np.flatnonzero(np.asarray(y) == c) for c in range(10)]

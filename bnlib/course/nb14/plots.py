@@ -5,7 +5,7 @@ from matplotlib.patches import Rectangle
 
 from bnlib.course.kit.figures import described
 from bnlib.course.kit.plots import figure
-from bnlib.course.kit.style import COLORS, LINESTYLES, MARKERS, NETS
+from bnlib.course.kit.style import COLORS, LINESTYLES, NETS
 from bnlib.course.kit.words import listing, span
 
 BLOCK = (3, 4, 3)  # images, channels and places of the block that is drawn
@@ -18,7 +18,13 @@ STYLES = {
     "LN": {"color": COLORS["purple"], "linestyle": LINESTYLES[4], "marker": "v"},
     "GN": {"color": COLORS["green"], "linestyle": LINESTYLES[3], "marker": "D"},
     "renorm": {"color": COLORS["orange"], "linestyle": LINESTYLES[2], "marker": "^"},
-}
+    "RMS": {"color": COLORS["sky"], "linestyle": LINESTYLES[1], "marker": "P"},
+    "IN": {"color": COLORS["green"], "linestyle": LINESTYLES[2], "marker": "X"},
+    "DyT": {"color": COLORS["black"], "linestyle": LINESTYLES[4], "marker": "*"},
+    "BN per step": {"color": COLORS["blue"], "linestyle": LINESTYLES[2], "marker": "h"},
+    "WS + GN": {"color": COLORS["green"], "linestyle": LINESTYLES[4], "marker": "d"},
+    "scaled WS": {"color": COLORS["purple"], "linestyle": LINESTYLES[2], "marker": "<"},
+}  # one colour and marker a norm, in every figure
 LABELS = {"renorm": "batch renorm", "none": "no norm"}
 RING = {
     "color": "none", "markeredgecolor": "black", "markeredgewidth": 2.4, "linestyle": "none",
@@ -132,7 +138,7 @@ def plot_table(values, rows, columns, *, size=(9.2, 4.6)):
     ax = figure(size=size)[1]
     ax.imshow(values, vmin=0, vmax=1, aspect="auto", cmap="cividis")
     for (i, j), value in np.ndenumerate(values):
-        color = "white" if value < 0.55 else "black"
+        color = "white" if value < 0.45 else "black"  # what is read better on cividis
         ax.text(j, i, f"{value:.2f}", ha="center", va="center", color=color, fontsize=15)
     ax.set_xticks(range(len(columns)), columns)
     ax.set_yticks(range(len(rows)), rows)
@@ -151,7 +157,7 @@ def plot_table(values, rows, columns, *, size=(9.2, 4.6)):
 def plot_strips(panels, *, xlabel="share of test digits right", live=(), size=None):
     """One row of marks per group: a mark a seed, a bar at the median; one panel per dict.
 
-    panels  dict title -> dict label -> (seeds,) shares 0..1
+    panels  dict title -> dict norm (one of STYLES) -> (seeds,) shares 0..1
     live    (panel, label, accuracy) of runs made here, drawn as black rings
 
     Returns an array of Axes.
@@ -161,9 +167,10 @@ def plot_strips(panels, *, xlabel="share of test digits right", live=(), size=No
     fig, axes = figure(1, len(panels), size=size or (9.6, 0.5 * most + 1.6), sharey=same)
     axes = np.atleast_1d(axes)
     for ax, (title, groups) in zip(axes, panels.items(), strict=True):
-        for row, values in enumerate(groups.values()):
-            ax.plot(values, np.full(len(values), row), linestyle="none", marker=MARKERS[row % 4],
-                    color=COLORS["blue"], alpha=0.7)  # fmt: skip
+        for row, (name, values) in enumerate(groups.items()):
+            style = STYLES[name]
+            ax.plot(values, np.full(len(values), row), linestyle="none", marker=style["marker"],
+                    color=style["color"], alpha=0.8)  # fmt: skip
             ax.plot([np.median(values)] * 2, [row - 0.3, row + 0.3], color="black", linewidth=2.6,
                     linestyle="-")  # fmt: skip
         for panel, name, value in live:
