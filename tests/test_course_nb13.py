@@ -146,6 +146,14 @@ def test_nothing_moved_is_no_shift(batch):
     assert_allclose([change, cosine], [0, 1], atol=1e-5)
 
 
+@pytest.mark.parametrize("norm", [None, bt.BatchNorm1d])
+def test_near_loss_1_is_near_it_and_says_how_near(norm):
+    x, y, _, _ = nets.digits()
+    model, loss = nets.near_loss_1(norm, x, y, seed=5)
+    assert_allclose(loss, torch.nn.functional.cross_entropy(model(x[:200]), y[:200]).item())
+    assert abs(loss - 1) < 0.15
+
+
 def test_loss_after_one_step_is_that_of_the_step(batch):
     model = nets.mlp(None, "ReLU")
     (ratio,) = nets.loss_after_one_step(model, *batch, [0.02])
@@ -315,7 +323,7 @@ def test_every_figure_says_what_it_shows(runs):
         *nb13.plot_shift({"here": equal[..., 2]}, runs["equal_nets"].tolist()),
         nb13.plot_one_step(runs["step_rates"], {"with BN": runs["step_loss"][0, 1]}),
         *nb13.plot_down({"with BN": down}, cosine=0.3, factor=1.5),
-        nb13.plot_variances({"with BN": np.arange(1.0, 9)}),
+        nb13.plot_variances({"with BN": np.arange(1.0, 9)}, slope=1.0),
         *nb13.plot_rates(runs["brake_rates"], {"": arms}),
         nb13.plot_turning({"a": np.ones((40, 3))}, 0.1),
     ]

@@ -418,8 +418,8 @@ EXERCISES = [
         id="13.5",
         title="Which part does it?",
         choices=("centring alone", "scaling alone", "both", "neither"),
-        hint="Remember what all digits have in common after an activation. Which of the two parts "
-        "takes it out?",
+        hint="Sigmoids are never negative. What does that mean for the inputs of the next layer, "
+        "and what does each of the two parts do with it when the rate is high?",
         note="Sigmoids are never negative, so all digits have a large part in common, and a large "
         "rate moves all digits at once along it. Centring takes this part out; dividing by "
         "the deviation makes it only larger.",
@@ -447,13 +447,13 @@ EXERCISES = [
 
 QUIZ = [
     Question(
-        "Noise that moves each unit's input anew at every step, put behind BN, makes the "
+        "Noise that makes each unit's input jump at every step, put behind BN, makes the "
         "sigmoid net …",
         {
-            "learn like the one without BN": "That would be expected if drift were the harm. It "
-            "reads as much as with BN.",
-            "learn like the one with BN": "So drift of this size does little harm, and being rid "
-            "of drift is not what helps.",
+            "learn like the one without BN": "That would be expected if such jumps were the "
+            "harm. It reads as much as with BN.",
+            "learn like the one with BN": "So jumps of this size do little harm. A drift that "
+            "keeps its direction was not tried.",
             "diverge": "It reads as much as with BN.",
         },
         correct=1,
@@ -462,8 +462,8 @@ QUIZ = [
         "At the rate that suits each net, BN changes $|G - G'|/|G|$ …",
         {
             "always downwards": "In some of our nets it goes up.",
-            "in no clear way": "At an equal relative movement it is about half. BN spends that on "
-            "larger steps.",
+            "in no clear way": "At an equal relative movement, once the loss is 1 or below, it is "
+            "smaller; but with BN the best rates are mostly larger.",
             "always upwards": "In some of our nets it goes down.",
         },
         correct=1,

@@ -19,8 +19,8 @@ LOOKS = {  # what the legends of this notebook name
     "centre only": {"color": COLORS["green"], "linestyle": LINESTYLES[2], "marker": "^"},
     "scale only": {"color": COLORS["orange"], "linestyle": LINESTYLES[4], "marker": "v"},
     "mean detached": {"color": COLORS["purple"], "linestyle": LINESTYLES[3], "marker": "D"},
-    "variance detached": {"color": COLORS["black"], "linestyle": LINESTYLES[2], "marker": "P"},
-    "both detached": {"color": COLORS["sky"], "linestyle": "-", "marker": "X"},
+    "variance detached": {"color": COLORS["sky"], "linestyle": LINESTYLES[2], "marker": "P"},
+    "both detached": {"color": COLORS["black"], "linestyle": "-", "marker": "X"},
     "BN, lengths held": {"color": COLORS["purple"], "linestyle": LINESTYLES[3], "marker": "D"},
     "LN": {"color": COLORS["green"], "linestyle": LINESTYLES[2], "marker": "^"},
     "SkipInit": {"color": COLORS["purple"], "linestyle": LINESTYLES[3], "marker": "D"},
@@ -35,7 +35,7 @@ def plot_drift(kept, steps=60):
 
     Returns the array of Axes.
     """
-    _, axes = figure(1, len(kept), size=(8.6, 3.0), sharey=True)
+    _, axes = figure(1, len(kept), size=(8.2, 2.8), sharey=True)
     for ax, (name, values) in zip(axes, kept.items(), strict=True):
         mean, deviation = np.transpose(values[:steps])
         style, at = LOOKS[name], np.arange(1, len(mean) + 1)
@@ -47,8 +47,9 @@ def plot_drift(kept, steps=60):
         described(
             ax,
             f"{name}: the mean of one unit's input over the mini-batch at steps 1 to {len(mean)}, "
-            f"and a band of one deviation around it. {course_of(at, mean)} From step to step "
-            f"the mean moves by {number(jump, 1)} on average.",
+            f"and a band of one deviation ({number(deviation.mean(), 1)}) around it. "
+            f"{course_of(at, mean)} From step to step the mean moves by "
+            f"{number(jump, 1)} on average.",
         )
     axes[0].set_ylabel("input of one sigmoid")
     return axes
@@ -90,12 +91,13 @@ def plot_shift(panels, nets):
 def plot_one_step(rates, losses, *, title=None):
     """The loss after one step of each rate, over the loss before.
 
-    rates   (R,) rising
+    rates   (R,) rising; drawn up to 10
     losses  dict label -> (seeds, R) or (R,)
 
     Returns the Axes.
     """
-    ax, said = figure(size=(7.0, 3.5))[1], []
+    fig, ax = figure(size=(7.0, 3.6))
+    said = []
     for label, values in losses.items():
         values = np.atleast_2d(values)
         shown = np.clip(values, 0, 3)
@@ -106,12 +108,12 @@ def plot_one_step(rates, losses, *, title=None):
         said.append(f"{label}: the largest rate that still lowers the loss is "
                     f"{number(np.median(lowers))} in the median of {len(values)} nets")  # fmt: skip
     ax.axhline(1, color="#444444", linestyle=":", linewidth=1.8)
-    ax.set(xscale="log", ylim=(0.4, 1.6), xlabel="rate of the one step",
+    ax.set(xscale="log", xlim=(rates[0] * 0.9, 11), ylim=(0.4, 1.6), xlabel="rate of the one step",
            ylabel="loss after / loss before")  # fmt: skip
     ax.xaxis.set_minor_formatter(NullFormatter())
     if title:
         ax.set_title(title)
-    ax.legend(loc="lower left")
+    fig.legend(loc="outside lower center", ncols=len(losses))
     return described(ax, f"The loss after one step over the loss before, against the rate of the "
                          f"step, with a dotted line at 1. {'; '.join(said)}.")  # fmt: skip
 
@@ -160,10 +162,11 @@ def plot_down(nets, *, cosine=None, factor=None):
     return left, right
 
 
-def plot_variances(nets):
+def plot_variances(nets, *, slope=None):
     """The variance on the way through a residual net, block by block.
 
-    nets  dict label -> (blocks + 1,) variances
+    nets   dict label -> (blocks + 1,) variances
+    slope  growth a block of a dotted line that begins where "with BN" does, or None
 
     Returns the Axes.
     """
@@ -172,6 +175,11 @@ def plot_variances(nets):
         blocks = np.arange(len(values))
         ax.plot(blocks, values, **LOOKS[label], markevery=5, label=label)
         said.append(f"{label}: {course_of(blocks, values)}")
+    if slope is not None:
+        line = nets["with BN"][0] + slope * blocks
+        ax.plot(blocks, line, color="#444444", linestyle=":", linewidth=3,
+                label=f"v₀ + {number(slope)} l")  # fmt: skip
+        said.append(f"A dotted line that grows by {number(slope)} a block lies on “with BN”.")
     ax.set(xlabel="blocks passed", ylabel="variance over the digits", yscale="log")
     ax.legend()
     return described(ax, f"Variance against the number of blocks passed. {' '.join(said)}")
@@ -185,7 +193,7 @@ def plot_rates(rates, panels, *, xlabel="learning rate", ylim=(0, 1), live=()):
     live    (title, label, rate, accuracy) of runs made here, drawn as large black marks
     """
     width = 7.2 if len(panels) == 1 else 4.2 * len(panels) + 0.6
-    fig, axes = figure(1, len(panels), size=(width, 3.9), sharey=True)
+    fig, axes = figure(1, len(panels), size=(width, 3.7), sharey=True)
     axes, places = np.atleast_1d(axes), dict(zip(panels, np.atleast_1d(axes), strict=True))
     handles = {}
     for title, arms in panels.items():
