@@ -137,6 +137,13 @@ def test_a_test_that_stops_has_found_something():
     assert nb15.hunt(lambda layer_class: 1 / 0, {"x": Textbook}) == ["x"]
 
 
+def test_a_tight_tolerance_after_200_batches_finds_the_swapped_momentum_and_nobody_else():
+    found = [nb15.found_by_a_tight_tolerance(seed) for seed in range(12, 36)]
+    assert set().union(*found) == {"J"}
+    assert sum(map(bool, found)) > 12
+    assert not any(nb15.found_by_a_tight_tolerance(seed, RIGHT) for seed in range(24))
+
+
 def test_training_finds_the_detached_one():
     few = {"S": SUSPECTS["S"], "E": SUSPECTS["E"], "right": Textbook}
     share = nb15.accuracies(few, seed=3)
@@ -269,6 +276,20 @@ def test_cheapest_is_cheaper_than_greed_and_leaves_nothing_dark():
         greedy = exercises._most_first(caught, seconds)
         assert caught[:, best].any(axis=1).all()
         assert seconds[best].sum() < seconds[greedy].sum()
+
+
+def test_each_greed_is_refused_however_the_matrix_is_drawn():
+    exercise = find("15.5")
+    for way in (exercises._most_first, exercises._cheapest_first, exercises._per_second):
+        assert not any(exercise.check(way).passed for _ in range(20))
+
+
+def test_matrix_of_each_seed_parts_six_ways():
+    for seed in exercises.QUICK:
+        caught, seconds = exercises._hard(seed)
+        ways = (exercises.cheapest, exercises._fewest, exercises._all, exercises._most_first,
+                exercises._cheapest_first, exercises._per_second)  # fmt: skip
+        assert len({tuple(way(caught, seconds)) for way in ways}) == 6
 
 
 def test_as_array_has_a_row_for_each_suspect():

@@ -29,9 +29,9 @@ def ported():
 
 
 def two_readings():
-    late = {1: "high", 2: "low", 3: "high", 4: "low"}
-    shifted = {1: "high", 2: "high", 3: "high", 4: "low"}
-    overfitted = {1: "high", 2: "high", 3: "low", 4: "low"}
+    late = {1: "high", 2: "low", 3: "high", 4: "high"}
+    shifted = {1: "high", 2: "low", 3: "low", 4: "high"}  # its own mean and variance mend it
+    overfitted = {1: "high", 2: "low", 3: "low", 4: "low"}
     pairs = [(i, j) for i in range(1, 5) for j in range(i + 1, 5)]
     for i, j in pairs:
         seen = {(cause[i], cause[j]) for cause in (late, shifted, overfitted)}
@@ -185,6 +185,8 @@ EXERCISES = [
         praise="Whatever was stored is used as it is stored, with the $\\varepsilon$ of the net "
         "that it was trained in. The momentum alone is turned around, and evaluation does not use "
         "it.",
+        note="Batch for batch the two do not train alike: Keras blends in the biased variance, "
+        "PyTorch the unbiased one, which is 5/4 of it at $m = 5$.",
         wrong_turns=[
             WrongTurn(
                 "momentum as it is",
@@ -223,37 +225,44 @@ EXERCISES = [
             "A reading that is the same for all three causes tells nothing. Two of the four are "
             "such.",
         ),
-        praise="Late statistics fail on the training set, too; shifted data are repaired by the "
-        "statistics of a batch of their own; an overfitted net stays low with them.",
+        praise="Late statistics are repaired by the training set; data brighter or paler than it "
+        "by their own statistics alone (moved or turned pictures are not repaired: they look like "
+        "overfitting here); an overfitted net by neither.",
         wrong_turns=[
             WrongTurn(
                 "the other way round",
-                np.array([3, 2]),
+                np.array([4, 3]),
                 "These are the two. Write the smaller number first.",
             ),
             WrongTurn(
-                "training set twice",
+                "the two that never change",
                 np.array([1, 2]),
-                "These two find late statistics. Reading 1 is high whatever the cause, so shifted "
-                "data and overfitting still look alike.",
+                "Reading 1 is high and reading 2 is low whatever the cause: these two tell "
+                "nothing that you did not know.",
             ),
             WrongTurn(
-                "both in eval()",
-                np.array([2, 4]),
-                "These two find late statistics. Reading 4 is low whatever the cause: without the "
-                "batch's statistics, one digit or a thousand is the same.",
-            ),
-            WrongTurn(
-                "both in train()",
+                "training set and its statistics",
                 np.array([1, 3]),
-                "These two find overfitting. Late statistics and shifted data still look alike: "
-                "which reading parts them?",
+                "Reading 3 finds late statistics; reading 1 is high whatever the cause. Shifted "
+                "data and overfitting still look alike: what would repair one of them?",
             ),
             WrongTurn(
-                "validation set twice",
-                np.array([3, 4]),
-                "These two find overfitting. Late statistics and shifted data still look alike: "
-                "where would late statistics show, and shifted data not?",
+                "before and after recomputing on the training set",
+                np.array([2, 3]),
+                "Reading 3 finds late statistics; reading 2 is low whatever the cause. Shifted "
+                "data and overfitting still look alike: what would repair one of them?",
+            ),
+            WrongTurn(
+                "each set by its own statistics",
+                np.array([1, 4]),
+                "Reading 4 finds overfitting; reading 1 is high whatever the cause. Late "
+                "statistics and shifted data still look alike: what repairs the one alone?",
+            ),
+            WrongTurn(
+                "before and after recomputing on the validation set",
+                np.array([2, 4]),
+                "Reading 4 finds overfitting; reading 2 is low whatever the cause. Late "
+                "statistics and shifted data still look alike: what repairs the one alone?",
             ),
         ],
     ),
@@ -268,8 +277,9 @@ EXERCISES = [
             "Two of them are about momentum. One took in few batches; the other took in many, and "
             "forgot nearly all of them.",
         ),
-        praise="Not one of them had to be trained again. A table of such readings belongs in "
-        "every mail that asks for help.",
+        praise="Each of them can be repaired without training (C, stopped after 30 steps, would "
+        "gain from more of it). A table of such readings belongs in every mail that asks for "
+        "help.",
         wrong_turns=[
             WrongTurn(
                 "A and C exchanged",
@@ -416,8 +426,8 @@ QUIZ = [
         {
             "if the running variance is NaN": "NaN plus ε is NaN.",
             "if the input is infinite": "Infinity divided by anything finite is infinite.",
-            "if a variance is 0 or nearly so": "Then the root is too small, and ε sets how small "
-            "it can get.",
+            "if a variance plus ε is 0 or less": "Such as a variance that was rounded below 0. "
+            "The cause is hidden by it, and not repaired.",
         },
         correct=2,
     ),

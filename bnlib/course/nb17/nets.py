@@ -73,22 +73,46 @@ def with_bn_after(model):
     return nn.Sequential(*layers)
 
 
+class Named(nn.Module):
+    """A copy of a net() whose layers are attributes, as in most code: linear1, bn1, …, out.
+
+    bn_behind  each batch norm stands behind its ReLU; the names do not tell
+    """
+
+    def __init__(self, model, bn_behind=False):
+        super().__init__()
+        *linears, self.out = (m for m in deepcopy(model) if isinstance(m, nn.Linear))
+        self.depth, self.bn_behind = len(linears), bn_behind
+        for i, (linear, norm) in enumerate(zip(linears, norms_of(model), strict=True), 1):
+            self.add_module(f"linear{i}", linear)
+            self.add_module(f"bn{i}", deepcopy(norm))
+
+    def forward(self, u):
+        for i in range(1, self.depth + 1):
+            u = self.get_submodule(f"linear{i}")(u)
+            norm = self.get_submodule(f"bn{i}")
+            u = norm(u.relu()) if self.bn_behind else norm(u).relu()
+        return self.out(u)
+
+
 def norms_of(model):
     """The batch norms of a net."""
     return [layer for layer in model.modules() if isinstance(layer, nn.BatchNorm1d)]
 
 
 def averaged_weights(seed=0, nets=6, steps=40):
-    """(average, last): torch's AveragedModel of so many nets on one way, and the last of them.
+    """(average, nets): torch's AveragedModel of so many nets on one way, and these.
 
     steps  from one net to the next, at a high rate
     """
     walker = train(net(seed, depth=8), steps=100, seed=seed)
     averaged = torch.optim.swa_utils.AveragedModel(walker)
+    passed = []
     for i in range(nets):
         train(walker, steps, rate=3.0, seed=100 * seed + i)
         averaged.update_parameters(walker)
-    return averaged, walker
+        passed.append(deepcopy(walker))
+    return averaged, passed
 
 
 def patients(healthy):

@@ -45,7 +45,7 @@ SYMPTOMS = {
         Look("Is a running mean all 0, or NaN?", "never loaded, or spoiled", (14, 13)),
         Look("Does a Dropout stand before a BN?", "running variance too large", (15,)),
         Look("Is the training set read badly in eval()?", "late, or of other weights", (1, 4, 20)),
-        Look("Is the test set read well in train()?", "the data have shifted", (1,)),
+        Look("Is the test set read well in train()?", "brightness or contrast shifted", (1,)),
     ),
     "error: more than 1 value per channel": (
         Look("Is it the last batch of an epoch?", "one example was left over", (2,)),
@@ -54,7 +54,7 @@ SYMPTOMS = {
         Look("Does a device get one example?", "each normalizes its own", (6,)),
     ),
     "NaN": (
-        Look("Is it in eval() alone?", "one batch spoiled the statistics", (13,)),
+        Look("Is it in eval() alone?", "what is stored is not finite", (13,)),
         Look("Is there NaN or infinity in the input?", "the data", (13,)),
         Look("Are the statistics in 16 bits?", "sums overflow", (18,)),
         Look("Is the layer written by hand?", "one value, or E[x²] − E[x]²", (2, 13)),
@@ -63,7 +63,7 @@ SYMPTOMS = {
         Look("Does its running mean move?", "it is in train()", (3,)),
         Look("Is train() called after eval()?", "it set every mode again", (3,)),
         Look("Does the output follow the batch?", "momentum=0 freezes too little", (3,)),
-        Look("Do γ and β shrink?", "weight decay", (12,)),
+        Look("Do γ and β shrink?", "they still learn and decay", (3, 12)),
     ),
     "two frameworks disagree": (
         Look("Is one momentum near 0, one near 1?", "old value, new value", (4,)),
@@ -72,7 +72,7 @@ SYMPTOMS = {
         Look("Do the channels lie elsewhere?", "axis 1, last axis", (10,)),
     ),
     "a checkpoint reads badly": (
-        Look("Are keys missing?", "strict=False says it in silence", (14,)),
+        Look("Are keys missing?", "strict=False only returns them", (14,)),
         Look("Were parameters() saved, or averaged?", "statistics are buffers", (14, 20)),
         Look("Is BN on the other side of the ReLU?", "same keys, another net", (7,)),
         Look("Was it converted to 16 bits?", "statistics rounded", (18,)),
@@ -81,7 +81,7 @@ SYMPTOMS = {
         Look("Are there fewer than 8 examples a part?", "small batches", (6,)),
         Look("Is the last part tiny?", "statistics of a few", (2,)),
         Look("Do the parts hold other classes?", "what is common is taken out", (16,)),
-        Look("Does only eval() suffer?", "one part's statistics", (6, 1)),
+        Look("Does only eval() suffer?", "process 0's statistics alone", (6, 1)),
     ),
     "the exported net answers otherwise": (
         Look("Does a row's answer depend on the batch?", "exported in train()", (19,)),
