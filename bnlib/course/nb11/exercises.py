@@ -383,7 +383,7 @@ EXERCISES = [
         coarsest="float32",
         hint=(
             "The largest $|w|$ of a channel shall become 127 or −127. Which scale does that?",
-            "`weight.abs().amax(dim=…) / 127` over all axes but the first, and 1 in place of 0; then "
+            "`weight.abs().amax(dim=…) / 127` over all axes but the first, 1 in place of 0; then "
             "divide, and round.",
         ),
         praise="Rounding moves a weight by half a step at most: 0.4 % of its channel's largest.",
@@ -429,8 +429,8 @@ EXERCISES = [
             WrongTurn(
                 "0/0",
                 _zero_by_zero,
-                "All is right but a channel whose weights are all 0: its scale is 0 in your answer, "
-                "and 0/0 is NaN. Give it the scale 1.",
+                "All is right but a channel whose weights are all 0: its scale is 0 in your "
+                "answer, and 0/0 is NaN. Give it the scale 1.",
             ),
             WrongTurn(
                 "scale 0",
