@@ -247,7 +247,7 @@ def set_stopped(art, runs, step, momentum):
 
 def plot_stopped(runs, *, step=200, momentum="0.1"):
     """The explorer's picture at rest. Returns the two Axes."""
-    fig = figure(size=(8.2, 3.3))[0]
+    fig = figure(size=(8.8, 3.3))[0]
     fig.clear()
     art = draw_stopped(fig, runs)
     stored, recomputed = set_stopped(art, runs, step, momentum)
