@@ -107,6 +107,15 @@ def test_rounded_per_channel_agrees_with_the_exercise(net):
     assert_allclose((codes * scale.view(-1, 1, 1, 1)).detach(), rounded.detach(), atol=1e-6)
 
 
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_rounded_keeps_a_channel_of_zeros(net, per_channel):
+    with torch.no_grad():
+        nets.convs_of(net)[1].weight[3] = 0
+    weight = nets.convs_of(nets.rounded(net, 8, per_channel))[1].weight
+    assert weight.isfinite().all()
+    assert (weight[3] == 0).all()
+
+
 def test_fuse_leaves_the_norm_behind_the_sum(images):
     residual = nets.with_random_statistics(nets.Residual())
     fused = bt.fuse(residual)
@@ -267,6 +276,15 @@ def test_to_int8_is_within_half_a_step():
     assert (left <= 0.5001 * scale).all()
     assert codes.dtype == torch.int8
     assert (codes.abs().amax((1, 2, 3)) == 127).all()
+
+
+@pytest.mark.parametrize("change", [lambda x: x, torch.nan_to_num], ids=["NaN", "0"])
+def test_a_channel_of_zeros_is_named(change):
+    def without_care(weight):
+        codes, scale = exercises._zero_by_zero(weight)
+        return change(codes), scale
+
+    assert "a channel whose weights are all 0" in find("11.4").check(without_care).text
 
 
 @pytest.mark.parametrize(

@@ -170,6 +170,7 @@ def _same_class(run):
 
 def to_int8(weight):
     scale = weight.abs().amax(dim=(1, 2, 3)) / 127  # (K,): one for each output channel
+    scale = torch.where(scale == 0, 1, scale)  # a channel of zeros
     codes = (weight / scale.reshape(-1, 1, 1, 1)).round()
     return codes.to(torch.int8), scale
 
@@ -177,18 +178,22 @@ def to_int8(weight):
 def _int8_by_rows(weight):
     rows = weight.flatten(1)
     scale = rows.abs().max(dim=1).values / 127
+    scale[scale == 0] = 1
     return (rows / scale[:, None]).round().reshape(weight.shape), scale
 
 
 def _weights(rng):
-    """(6, 2, 3, 5), whose channels differ in size, and whose largest value is often negative."""
+    """(6, 2, 3, 5), whose channels differ in size, and whose largest value is often negative; one
+    channel is zeros, as after folding γ = 0."""
     size = rng.uniform(0.2, 3, size=(6, 1, 1, 1))
     weight = size * rng.normal(-0.3, 1, size=(6, 2, 3, 5))
     weight[:, 0, 1, 2] = -1.3 * np.abs(weight).max((1, 2, 3))
+    weight[rng.integers(6)] = 0
     return (torch.tensor(weight),)
 
 
 def _coded(weight, scale):
+    scale = torch.where(scale == 0, 1, scale)
     return (weight / scale.reshape(-1, 1, 1, 1)).round().clamp(-128, 127), scale
 
 
@@ -210,8 +215,8 @@ def _without_abs(weight):
 
 
 def _cut_off(weight):
-    codes, scale = weight, weight.abs().amax(dim=(1, 2, 3)) / 127
-    return (codes / scale.reshape(-1, 1, 1, 1)).trunc(), scale
+    scale = to_int8(weight)[1]
+    return (weight / scale.reshape(-1, 1, 1, 1)).trunc(), scale
 
 
 def _inverse_scale(weight):
@@ -220,8 +225,17 @@ def _inverse_scale(weight):
 
 
 def _rounded_first(weight):
-    scale = weight.abs().amax(dim=(1, 2, 3)) / 127
+    scale = to_int8(weight)[1]
     return weight.round() / scale.reshape(-1, 1, 1, 1), scale
+
+
+def _zero_by_zero(weight):
+    scale = weight.abs().amax(dim=(1, 2, 3)) / 127
+    return (weight / scale.reshape(-1, 1, 1, 1)).round(), scale
+
+
+def _scale_left_at_0(weight):
+    return to_int8(weight)[0], _zero_by_zero(weight)[1]
 
 
 # ── 11.5 ────────────────────────────────────────────────────────────────────────────────────────
@@ -292,7 +306,7 @@ EXERCISES = [
     ),
     PredictionExercise(
         id="11.2",
-        title="BN before a convolution with a border",
+        title="BN before a convolution",
         choices=("exact", "wrong at the border", "wrong everywhere"),
         hint="Inside, every output sees nine values that have gone through BN. What does an output "
         "at the border see?",
@@ -369,7 +383,8 @@ EXERCISES = [
         coarsest="float32",
         hint=(
             "The largest $|w|$ of a channel shall become 127 or −127. Which scale does that?",
-            "`weight.abs().amax(dim=…) / 127` over all axes but the first; then divide, and round.",
+            "`weight.abs().amax(dim=…) / 127` over all axes but the first, 1 in place of 0; then "
+            "divide, and round.",
         ),
         praise="Rounding moves a weight by half a step at most: 0.4 % of its channel's largest.",
         wrong_turns=[
@@ -410,6 +425,18 @@ EXERCISES = [
                 "inverse",
                 _inverse_scale,
                 "Your scale is upside down: codes times scale should give the weights back.",
+            ),
+            WrongTurn(
+                "0/0",
+                _zero_by_zero,
+                "All is right but a channel whose weights are all 0: its scale is 0 in your "
+                "answer, and 0/0 is NaN. Give it the scale 1.",
+            ),
+            WrongTurn(
+                "scale 0",
+                _scale_left_at_0,
+                "All is right but the scale of a channel whose weights are all 0: yours is 0. Give "
+                "it the scale 1.",
             ),
         ],
     ),

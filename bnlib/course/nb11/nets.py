@@ -175,6 +175,7 @@ def rounded(model, bits=8, per_channel=True):
             weight = layer.weight
             size = weight.abs().flatten(1).amax(1) if per_channel else weight.abs().max()
             scale = (size / most).view(-1, *[1] * (weight.ndim - 1))
+            scale[scale == 0] = 1  # a channel of zeros, as after folding γ = 0
             layer.weight.copy_((weight / scale).round() * scale)
     return model
 

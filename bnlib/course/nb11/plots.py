@@ -51,7 +51,7 @@ def plot_readings(steps, stored, recomputed, *, live=None, title=None):
 
     Returns the two Axes.
     """
-    _, axes = figure(1, 2, size=(8.6, 3.4), sharey=True)
+    _, axes = figure(1, 2, size=(8.4, 3.2), sharey=True)
     names = "running averages", "recomputed"
     for i, (ax, name, style, values) in enumerate(
         zip(axes, names, (STORED, RECOMPUTED), (stored, recomputed), strict=True)
@@ -89,7 +89,7 @@ def plot_tuning(rates, by_way, before, *, titles, live=None):
 
     Returns the Axes.
     """
-    fig, axes = figure(1, len(titles), size=(3.0 * len(titles), 3.9), sharey=True)
+    fig, axes = figure(1, len(titles), size=(3.0 * len(titles), 3.6), sharey=True)
     for ax, x, ways, levels, title in zip(axes, rates, by_way, before, titles, strict=True):
         said = []
         for name, values in ways.items():
@@ -247,7 +247,7 @@ def set_stopped(art, runs, step, momentum):
 
 def plot_stopped(runs, *, step=200, momentum="0.1"):
     """The explorer's picture at rest. Returns the two Axes."""
-    fig = figure(size=(8.8, 3.5))[0]
+    fig = figure(size=(8.8, 3.3))[0]
     fig.clear()
     art = draw_stopped(fig, runs)
     stored, recomputed = set_stopped(art, runs, step, momentum)
