@@ -13,4 +13,4 @@ bnlib.course      what the notebooks show and ask: claims, plots, explorers, exe
 Importing bnlib imports none of them, and needs neither torch nor matplotlib.
 """
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
