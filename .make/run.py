@@ -82,6 +82,11 @@ def notebooks(python):
     hand_over(command, quiet_environment())
 
 
+def site(python):
+    """make the course's website in .out/site (some notebooks alone: ARGS="03 05")"""
+    hand_over([python, ".make/website.py", *arguments()], quiet_environment())
+
+
 def data(python):
     """rebuild data/mnist10k.npz from its source, byte for byte"""
     hand_over([python, "data/build_mnist10k.py", *arguments()])
@@ -131,6 +136,7 @@ TARGETS = {  # name: what it does, and the extras of pyproject.toml that it need
     "bench": (bench, COURSE | {"test"}),
     "gpu": (gpu, COURSE | {"test"}),
     "notebooks": (notebooks, COURSE | {"test"}),
+    "site": (site, COURSE | {"site"}),
     "data": (data, set()),
     "lint": (lint, {"lint"}),
     "constraints": (constraints, set()),
