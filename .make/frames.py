@@ -53,7 +53,7 @@ def fingerprint(number, cells):
             digest.update(joined(cell["source"]).encode() + b"\0")
     digest.update(json.dumps(stored).encode())
     rooms = re.compile(rf"nb(?!{number})\d\d$")
-    sources = [*(ROOT / "bnlib").rglob("*.py"), *(ROOT / "data").glob("*.npz")]
+    sources = [Path(__file__), *(ROOT / "bnlib").rglob("*.py"), *(ROOT / "data").glob("*.npz")]
     for path in sorted(sources):
         if not any(rooms.match(part) for part in path.parts):
             digest.update(path.relative_to(ROOT).as_posix().encode() + path.read_bytes())

@@ -6,7 +6,8 @@ usage: python .make/website.py              the whole site
 Each notebook becomes a page in Markdown, from which Sphinx makes HTML; nothing of it is executed.
 Figures become files with their alternative texts; hints, solutions and quizzes, which a stored
 notebook does not hold, come from the rooms and are folded; explorers become frames, drawn by
-.make/frames.py, that explorer.js plays. The pages load nothing from elsewhere and open from the disk as well.
+.make/frames.py, that explorer.js plays. The pages load nothing from elsewhere, and open from the
+disk as well.
 
 BNLIB_REPOSITORY or GITHUB_REPOSITORY, as owner/name on GitHub, gives the links "open in Binder" and
 "open in Colab", and colab/, copies that install bnlib first (the workflow pushes them to a branch
@@ -99,7 +100,7 @@ LINK = re.compile(r"(?<!!)\[((?:[^\]\[]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
 
 def label(name, anchor):
     """The name of a place on the site: a notebook, and what stands behind # in a link to it."""
-    return re.sub(r"[^\w-]+", "-", f"{name[:2]}-{unquote(anchor)}").lower()
+    return re.sub(r"\W+", "-", f"{name[:2]}-{unquote(anchor)}").lower()
 
 
 def linked_places(notebooks):
@@ -122,21 +123,24 @@ def site_link(match, name, repository):
         return match[0]
     if anchor and (not path or path.endswith(".ipynb")):
         return f"[{text}](#{label(path or name, anchor)})"
-    pages = {"../README.md": "index.md", "../data/README.md": "data.md"}
+    pages = {"../README.md": "index.md", "../data/README.md": "digits.md"}
     if path in pages or path.endswith(".ipynb"):
         return f"[{text}]({pages.get(path) or Path(path).stem + '.md'})"
     inside = (NOTEBOOKS / path).resolve()
     if inside.parent == NOTEBOOKS and inside.suffix == ".md":
         return f"[{text}]({path})"
-    return on_github(text, inside, repository)
+    return on_github(match, inside, repository)
 
 
-def on_github(text, path, repository):
-    if not repository or not path.is_relative_to(ROOT):
-        return text
+def on_github(match, path, repository):
+    """A link to a file of the repository, or its text alone; what is no link stays as it is."""
+    if not path.exists() or not path.is_relative_to(ROOT):
+        return match[0]
+    if not repository:
+        return match[1]
     kind = "tree" if path.is_dir() else "blob"
     address = path.relative_to(ROOT).as_posix()
-    return f"[{text}](https://github.com/{repository}/{kind}/HEAD/{address})"
+    return f"[{match[1]}](https://github.com/{repository}/{kind}/HEAD/{address})"
 
 
 # ---- a cell becomes Markdown ---------------------------------------------------------------------
@@ -265,21 +269,18 @@ def explorer(folder, address):
     """An explorer's frames: data for explorer.js, and a still picture where there is no script."""
     page = json.loads((folder / "page.json").read_text(encoding="utf-8"))
     page["pictures"] = [f"{address}/{name}" for name in page["pictures"]]
-    controls, number = page["spec"]["controls"], 0
-    for control in controls:
-        kind = control["kind"]
-        count = {"range": lambda c: c["high"] + 1, "switch": lambda c: 2}.get(
-            kind, lambda c: len(c["texts"])
-        )(control)
-        number = number * count + int(page["raw"][control["name"]])
-    spec, data = page["spec"], json.dumps(page, ensure_ascii=False).replace("</", "<\\/")
+    spec, start, data = (
+        page["spec"],
+        page["start"],
+        json.dumps(page, ensure_ascii=False).replace("</", "<\\/"),
+    )
     return "\n".join([
         '<div class="bn-frames">',
         f'<script type="application/json">{data}</script>',
         f"<p><strong>{html.escape(spec['title'])}</strong></p>",
-        f'<img src="{page["pictures"][number]}" alt="{html.escape(spec["alt"], quote=True)}" '
+        f'<img src="{page["pictures"][start]}" alt="{html.escape(spec["alt"], quote=True)}" '
         f'width="{spec["width"]}" height="{spec["height"]}" loading="lazy">',
-        f"<p>{html.escape(page['sentences'][number])}</p>",
+        f"<p>{html.escape(page['sentences'][start])}</p>",
         "</div>",
     ])  # fmt: skip
 
@@ -376,9 +377,9 @@ def front_page(notebooks):
     if picture:
         lines += [f"![{' '.join(picture[1].split())}]({picture[2]})", ""]
     lines += [
-        "**To read and play**, start at the first notebook below: nothing needs to be installed. Hints,",
-        "solutions and the answers to quizzes are folded; explorers can be moved, by arrow keys too.",
-        "**To write your own layer**, run the notebooks: each page says how.",
+        "**To read and play**, start at the first notebook below: nothing needs to be installed.",
+        "Hints, solutions and the answers to quizzes are folded; explorers can be moved, by the",
+        "arrow keys too. **To write your own layer**, run the notebooks: each page says how.",
         "",
         "## The map of the course",
         "",
@@ -404,7 +405,7 @@ def front_page(notebooks):
         tree += ["```{toctree}", ":hidden:", f":caption: {caption}", "", *pages, "```", ""]
         lines += [""]
     guides = [path.stem for path in sorted(NOTEBOOKS.glob("*.md"))]
-    more = [*guides, "Words <words>", "The library <library/index>", "The digits <data>"]
+    more = [*guides, "Words <words>", "The library <library/index>", "The digits <digits>"]
     more += ["What has changed <changes>"]
     tree += ["```{toctree}", ":hidden:", ":caption: To look up", "", *more, "```", ""]
     return "\n".join([*lines, *tree])
@@ -445,7 +446,7 @@ def plain_page(path, repository):
         inside = (path.parent / target.partition("#")[0]).resolve()
         if inside.parent == NOTEBOOKS and inside.suffix in (".ipynb", ".md"):
             return f"[{text}]({inside.stem}.md)"
-        return on_github(text, inside, repository)
+        return on_github(match, inside, repository)
 
     return LINK.sub(link, path.read_text(encoding="utf-8"))
 
@@ -462,7 +463,7 @@ def for_colab(notebook, repository):
         if path.endswith(".ipynb"):
             return f"[{text}]({colab(repository, path)})"
         if path and "://" not in target:
-            return on_github(text, (NOTEBOOKS / path).resolve(), repository)
+            return on_github(match, (NOTEBOOKS / path).resolve(), repository)
         return match[0]
 
     stored = json.loads(notebook.path.read_text(encoding="utf-8"))
@@ -535,7 +536,7 @@ def write_sources(notebooks, where):
             files[f"colab/{notebook.path.name}"] = for_colab(notebook, where)
     write(SOURCE / "index.md", front_page(notebooks))
     write(SOURCE / "words.md", words_page(notebooks, places, where))
-    write(SOURCE / "data.md", plain_page(ROOT / "data" / "README.md", where))
+    write(SOURCE / "digits.md", plain_page(ROOT / "data" / "README.md", where))
     write(SOURCE / "changes.md", plain_page(ROOT / "CHANGELOG.md", where))
     for path in NOTEBOOKS.glob("*.md"):
         write(SOURCE / path.name, plain_page(path, where))

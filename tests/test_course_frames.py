@@ -100,6 +100,13 @@ def test_frames_leave_the_explorer_where_it_is():
     assert line.values["slope"] == -0.5
 
 
+@pytest.mark.parametrize("at_most", [300, 20])
+def test_start_is_the_frame_that_the_explorer_shows(at_most):
+    line = Line(slope=-0.5, look="dashed", thick=True)
+    found = frames(line, at_most=at_most)
+    assert found.sentences[found.start] == line._text
+
+
 def test_at_most_below_one_raises():
     with pytest.raises(ValueError, match="at_most is 0"):
         frames(Line(), at_most=0)
@@ -108,5 +115,5 @@ def test_at_most_below_one_raises():
 def test_page_data_holds_addresses_in_place_of_pictures():
     data = frames(Line(), at_most=20).page_data("line/{}.webp".format)
     assert data["pictures"][3] == "line/3.webp"
-    assert data.keys() == {"spec", "raw", "sentences", "pictures"}
+    assert data.keys() == {"spec", "raw", "start", "sentences", "pictures"}
     assert AT_MOST == 300

@@ -57,7 +57,7 @@ def as_restructured_text(app, what, name, obj, options, lines):
         else:
             code = []
         if any(COLUMNS.match(row.strip()) or row.startswith(" ") for row in rows):
-            result += ["::", "", *("    " + row for row in rows), ""]
+            result += [".. code-block:: text", "", *("    " + row for row in rows), ""]
         elif rows:
             result += [*(re.sub(r"([\\*`|_])", r"\\\1", row) for row in rows), ""]
         if code:

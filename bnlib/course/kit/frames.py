@@ -29,11 +29,22 @@ class Frames:
     sentences: list
     pictures: list
 
+    @property
+    def start(self):
+        """The place of the frame at which the controls stand at first."""
+        number = 0
+        for control in self.spec["controls"]:
+            kind = control["kind"]
+            choices = 2 if kind == "switch" else len(control["texts"])
+            number = number * choices + int(self.raw[control["name"]])
+        return number
+
     def page_data(self, address):
         """All but the pictures, which the page fetches from address(number) when it wants them."""
         return {
             "spec": self.spec,
             "raw": self.raw,
+            "start": self.start,
             "sentences": self.sentences,
             "pictures": [address(i) for i in range(len(self.pictures))],
         }
