@@ -61,7 +61,7 @@ def test(python):
 
 
 def browser(python):
-    """run every notebook in a real JupyterLab in headless Chromium"""
+    """run every notebook in a real JupyterLab, and look at the website, in headless Chromium"""
     command = [python, "-m", "pytest", "-m", "browser", *arguments(), "tests/browser"]
     hand_over(command, quiet_environment())
 
@@ -132,7 +132,7 @@ TARGETS = {  # name: what it does, and the extras of pyproject.toml that it need
     "fresh": (fresh, COURSE),
     "stop": (stop, COURSE),
     "test": (test, COURSE | {"test"}),
-    "browser": (browser, COURSE | {"test", "browser"}),
+    "browser": (browser, COURSE | {"test", "browser", "site"}),
     "bench": (bench, COURSE | {"test"}),
     "gpu": (gpu, COURSE | {"test"}),
     "notebooks": (notebooks, COURSE | {"test"}),

@@ -41,6 +41,7 @@ NOTEBOOKS = ROOT / "notebooks"
 SITE = ROOT / ".make" / "site"  # what is written by hand: conf.py, course.css, library/
 SOURCE = ROOT / ".out" / "site-source"  # what Sphinx reads
 OUT = ROOT / ".out" / "site"
+LIBRARY = ("reference", "numpy", "torch", "data", "course")
 WORDS_A_MINUTE = 150  # of a text with formulas, by a reader who learnt English second
 TYPESET = "mathjax_process"  # the class by which MathJax finds formulas in HTML that is ours
 
@@ -405,9 +406,11 @@ def front_page(notebooks):
         tree += ["```{toctree}", ":hidden:", f":caption: {caption}", "", *pages, "```", ""]
         lines += [""]
     guides = [path.stem for path in sorted(NOTEBOOKS.glob("*.md"))]
-    more = [*guides, "Words <words>", "The library <library/index>", "The digits <digits>"]
-    more += ["What has changed <changes>"]
-    tree += ["```{toctree}", ":hidden:", ":caption: To look up", "", *more, "```", ""]
+    more = [*guides, "Words <words>", "The digits <digits>", "What has changed <changes>"]
+    library = ["The library <library/index>"]
+    library += [f"bnlib.{name} <library/{name}>" for name in LIBRARY]
+    for caption, pages in [("To look up", more), ("To call", library)]:
+        tree += ["```{toctree}", ":hidden:", f":caption: {caption}", "", *pages, "```", ""]
     return "\n".join([*lines, *tree])
 
 
@@ -448,7 +451,17 @@ def plain_page(path, repository):
             return f"[{text}]({inside.stem}.md)"
         return on_github(match, inside, repository)
 
-    return LINK.sub(link, path.read_text(encoding="utf-8"))
+    return one_title(LINK.sub(link, path.read_text(encoding="utf-8")))
+
+
+def one_title(text):
+    """Markdown with one heading of the first level: what comes under a further one goes down."""
+    pieces, titles = re.split(r"^(```.*?^```|#+ )", text, flags=re.MULTILINE | re.DOTALL), 0
+    for i, piece in enumerate(pieces):
+        titles += piece == "# "
+        if i % 2 and piece.startswith("#") and titles > 1:
+            pieces[i] = "#" + piece
+    return "".join(pieces)
 
 
 # ---- notebooks to take away ----------------------------------------------------------------------
@@ -550,6 +563,18 @@ def write_sources(notebooks, where):
     return files
 
 
+def clear_up():
+    """Take from the site what the theme brings and no page needs; 1.6 MB of each page's weight."""
+    icons = re.compile(r'^ *<script defer src="[^"]*/fontawesome\.js.*?</script>\n', re.MULTILINE)
+    for path in OUT.rglob("*.html"):
+        text = path.read_text(encoding="utf-8")
+        write(path, icons.sub("", text))  # icons come from a font, this is for others
+    for pattern in (".buildinfo", "objects.inv", "**/*.map", "_static/*.html", "**/fontawesome.js"):
+        for path in OUT.glob(pattern):
+            path.unlink()
+    shutil.rmtree(OUT / "_sources", ignore_errors=True)
+
+
 def main(names=()):
     began, where = time.monotonic(), repository()
     notebooks = [read(path) for path in sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))]
@@ -570,9 +595,7 @@ def main(names=()):
         sys.exit(done)
     for address, content in files.items():
         write(OUT / address, content)
-    for left in (".buildinfo", "objects.inv"):
-        (OUT / left).unlink(missing_ok=True)
-    shutil.rmtree(OUT / "_sources", ignore_errors=True)
+    clear_up()
     print(f"bnlib: {len(notebooks)} notebooks in {time.monotonic() - began:.0f} s: open")
     print(f"  {OUT / 'index.html'}")
 

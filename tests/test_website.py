@@ -151,6 +151,11 @@ def test_link_into_the_repository_leads_to_github_where_its_name_is_known():
     assert found == "[the script](https://github.com/someone/bn/blob/HEAD/data/build_10_runs.py)"
 
 
+def test_page_of_a_text_has_one_title():
+    text = "# A\n\n## b\n\n```sh\n# a comment\n```\n\n# C\n\n## d\n"
+    assert site.one_title(text) == text.replace("## d", "### d").replace("# C", "## C")
+
+
 def test_bar_offers_only_what_is_there():
     notebook = site.read(STORED[0])
     assert "binder" not in site.bar(notebook, None)

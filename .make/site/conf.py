@@ -19,10 +19,12 @@ myst_disable_syntax = ["myst_block_break", "myst_line_comment", "myst_role"]
 
 html_theme = "sphinx_book_theme"
 html_title = "Batch Normalization"
+html_favicon = "_static/icon.svg"
 html_static_path = ["_static"]
 html_css_files = ["explorer.css", "course.css"]
 html_js_files = [("explorer.js", {"defer": "defer"}), ("course.js", {"defer": "defer"})]
 html_copy_source = False
+html_domain_indices = False
 html_last_updated_fmt = None
 html_theme_options = {
     "home_page_in_toc": True,
