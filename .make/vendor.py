@@ -44,7 +44,8 @@ def fetch(name, into=VENDOR):
         if found != checksum:
             raise Missing(f"{name} {version} came with checksum {found}, not with {checksum}")
         with tarfile.open(tarball) as tar:
-            tar.extractall(place, filter="data")
+            safely = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}  # from 3.11.4 on
+            tar.extractall(place, **safely)
         (place / "package").rename(folder)  # in one step: a folder that is there is whole
     return folder
 
