@@ -95,6 +95,7 @@ def seen(context, built, address, axe):
         page.evaluate(WHOLE)
         facts = page.evaluate(FACTS) | {"asked": dict(asked), "wrong": wrong}
         page.add_script_tag(content=axe)
+        page.add_style_tag(content="* { transition: none !important }")  # colours on their way
         facts["axe"] = page.evaluate(AXE)
         page.emulate_media(color_scheme="dark")
         page.wait_for_function(DARK)
