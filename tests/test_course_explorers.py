@@ -15,7 +15,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
-from bnlib.course import nb10, stored_runs
+from bnlib.course import nb10, nb14, nb15, nb16, stored_runs
 from bnlib.course.kit import widget
 from bnlib.course.kit.asking import notebooks
 from bnlib.course.kit.explorer import Choice, Explorer, Slider, Switch, _Live, fast_png
@@ -221,6 +221,10 @@ MADE = {  # small data: what counts is that every value can be drawn
     "LearningRates": lambda kind, rng: kind(stored_runs()),
     "HalfPrecision": lambda kind, rng: kind(m=32),
     "WhoseMean": lambda kind, rng: kind(nb10.stored_runs()),
+    "WhereToLook": lambda kind, rng: kind(),
+    "OtherLight": lambda kind, rng: kind(nb14.stored_runs()),
+    "Routes": lambda kind, rng: kind(nb16.stored_runs()),
+    "WhoIsDark": lambda kind, rng: kind(dict.fromkeys((*nb15.TESTS, nb15.TRAINING), "BS")),
 }
 
 

@@ -1,8 +1,9 @@
 """A learner works through the course: every exercise solved in their own copies, in order.
 
 What passes is kept and used by the notebooks that follow; at the end their own layer trains the
-net of notebook 01 that did not learn. The notebooks of the spine run whole, of the others the
-cells that ask. No solution is shown to it that learners do not get: the text of solution().
+net of notebook 01 that did not learn, and the thirty layers of notebook 16. The notebooks of the
+spine run whole, of the others the cells that ask, and their calls of mine(). A new notebook is
+taken along by itself. No solution is shown to it that learners do not get: the text of solution().
 """
 
 import ast
@@ -17,10 +18,12 @@ import pytest
 
 from bnlib.course.kit.asking import exercises_of
 from bnlib.course.kit.exercises import PredictionExercise, ValueExercise
+from bnlib.course.kit.rubric import RubricExercise
 
 ROOT = Path(__file__).resolve().parent.parent
-SPINE = ("03", "04", "05", "06", "07", "09", "10")
+SPINE = ("03", "04", "05", "06", "07", "09", "10", "16")  # they run whole
 CHECK = re.compile(r'\bcheck\("([\d.]+)", (\w+)\)')
+MINE = re.compile(r'\bmine\("\w+"\)')
 
 
 def load(name):
@@ -42,13 +45,19 @@ def solved(source):
         return re.sub(rf"^{name} = \.\.\..*$", f"{name} = {guess!r}", source, flags=re.MULTILINE)
     text = textwrap.dedent(inspect.getsource(exercise.solution)).strip()
     own = exercise.solution.__name__
-    if isinstance(exercise, ValueExercise):
+    answer = re.sub(rf"\b{own}\b", name, text)
+    if isinstance(exercise, ValueExercise | RubricExercise):
         answer = f"{text}\n\n\n{name} = {own}()"
-        return re.sub(rf"^{name} = \.\.\..*$", lambda _: answer, source, flags=re.MULTILINE)
-    (stub,) = (node for node in ast.parse(source).body if getattr(node, "name", "") == name)
+    (stub,) = (node for node in ast.parse(source).body if defines(node, name))
     lines = source.splitlines()
-    lines[stub.lineno - 1 : stub.end_lineno] = [re.sub(rf"\b{own}\b", name, text)]
+    lines[stub.lineno - 1 : stub.end_lineno] = [answer]
     return "\n".join(lines)
+
+
+def defines(node, name):
+    """Does this statement give the name its value: a function, a class or an assignment?"""
+    targets = [getattr(target, "id", "") for target in getattr(node, "targets", ())]
+    return name in (getattr(node, "name", ""), *targets)
 
 
 def copy_of(path, whole):
@@ -60,7 +69,16 @@ def copy_of(path, whole):
         asks = cell["cell_type"] == "code" and CHECK.search(source)
         if whole or asks or "use_course_style()" in source:
             kept.append({**cell, "source": solved(source) if asks else source})
+        elif cell["cell_type"] == "code" and (calls := MINE.findall(source)):
+            kept.append({**cell, "source": "\n".join(calls)})
     return {**nb, "cells": kept}
+
+
+def uses_own_layer(number):
+    """Does a notebook call mine()? (00 only tells of it.)"""
+    (path,) = (ROOT / "notebooks").glob(f"{number}_*.ipynb")
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return any(MINE.search("".join(c["source"])) for c in cells if c["cell_type"] == "code")
 
 
 def said(nb):
@@ -107,10 +125,12 @@ def test_what_passed_is_used_from_then_on(course):
     kept = {path.stem for path in (work / "my_layer").glob("*.py")}
     assert {"normalize", "batch_norm", "hidden_layer", "batch_norm_backward", "BatchNorm"} <= kept
     assert {"BatchNormFunction", "BatchNormModule"} <= kept
-    for number in SPINE:
+    users = [number for number in found if uses_own_layer(number)]
+    assert set(users) >= set(SPINE)
+    for number in users:
         printed = found[number][1]
-        assert ": yours, from work/my_layer/" in printed
-        assert "the course's own" not in printed
+        assert ": yours, from work/my_layer/" in printed, number
+        assert "the course's own" not in printed, number
 
 
 def test_own_layer_repairs_the_net_that_did_not_learn(course):
@@ -118,6 +138,16 @@ def test_own_layer_repairs_the_net_that_did_not_learn(course):
     printed = found["07"][1]
     assert "BatchNorm: yours, from work/my_layer/BatchNorm.py" in printed
     assert "✓ with this layer: more than eight in ten" in printed
+
+
+def test_own_layer_trains_thirty_layers(course):
+    work, found = course
+    verdicts, printed = found["16"]
+    assert "BatchNormModule: yours, from work/my_layer/BatchNormModule.py" in printed
+    assert "✓ with this layer: more than eight in ten" in printed
+    assert "12 of 12 points met" in verdicts["16.6"]
+    assert "work/certificate.html" in printed
+    assert (work / "certificate.html").is_file()
 
 
 def test_progress_counts_them_all(course, monkeypatch):

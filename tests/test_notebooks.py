@@ -50,6 +50,11 @@ LONGEST_CODE = 25  # lines
 SHORTEST_ALT = 20  # characters
 SLIDE_TYPES = {"slide", "subslide", "fragment", "skip", "notes"}
 MOST_SLIDES = 30
+LONGEST_CODE_OF_A_SLIDE = 8  # lines
+HELD = {f"{n:02d}" for n in range(11)}  # notebooks whose slides and glossary links are held
+
+GLOSSARY = "00_start_here.ipynb"
+ORDINARY = {"02": {"unit"}, "03": {"units"}}  # words that mean first a degree or a gram there
 
 spec = spec_from_file_location("make_notebooks", ROOT / ".make" / "notebooks.py")
 tool = module_from_spec(spec)
@@ -326,6 +331,22 @@ def check_has_slides(notebook):
     return complaints
 
 
+def check_slides_hold_little_code(notebook):
+    """A slide and its fragments together show at most 8 lines of code."""
+    if notebook.number not in HELD:
+        return []
+    complaints, first, lines = [], 1, 0
+    for n, cell in [*enumerate(notebook.nb.cells, 1), (0, None)]:
+        kind = cell.metadata.get("slideshow", {}).get("slide_type") if cell else "slide"
+        if kind in ("slide", "subslide"):
+            if lines > LONGEST_CODE_OF_A_SLIDE:
+                complaints.append(f"the slide that begins in cell {first}: {lines} lines of code")
+            first, lines = n, 0
+        if cell and cell.cell_type == "code" and kind not in ("skip", "notes"):
+            lines += sum(bool(line.strip()) for line in cell.source.splitlines())
+    return complaints
+
+
 # ---- is it whole? --------------------------------------------------------------------------------
 
 
@@ -392,10 +413,67 @@ def check_links_lead_somewhere(notebook):
 
 
 def anchors(text):
-    """The names under which JupyterLab finds the headings of a notebook."""
+    """The names under which JupyterLab, and nbconvert's pages, find headings and cells."""
     cells = [c for c in nbformat.reads(text, as_version=4).cells if c.cell_type == "markdown"]
     headings = [h for c in cells for h in re.findall(r"^#+ +(.+?) *$", c.source, re.MULTILINE)]
-    return {re.sub(r"[*`]", "", heading).replace(" ", "-") for heading in headings}
+    names = {re.sub(r"[*`]", "", heading).replace(" ", "-") for heading in headings}
+    return names | {f"cell-id={c.id}" for c in cells}
+
+
+def glossary(folder):
+    """[(cell id, pattern)] of the words that notebook 00 explains, in cells with ids words-01, …
+
+    A row begins with its words, | saturated, saturation | …; formulas among them are not looked
+    for. An ending may follow: unit, units; fold, folded.
+    """
+    cells = nbformat.reads((folder / GLOSSARY).read_text("utf-8"), as_version=4).cells
+    patterns = []
+    for cell in cells:
+        for row in re.findall(r"^\| (.+?) \|", cell.source, re.MULTILINE):
+            words = [w.strip() for w in re.sub(r"\$[^$]*\$", "", row).split(",") if w.strip()]
+            stems = "|".join(re.escape(w.removesuffix("e")) for w in words)
+            if cell.id.startswith("words-") and stems and words != ["word"]:
+                stems = rf"\b(?:{stems})(?:e|s|es|d|ed|ing|ation)?\b"
+                patterns.append((cell.id, re.compile(stems, re.IGNORECASE)))
+    return patterns
+
+
+def blanked(text):
+    """A cell's prose, as long as before, without what holds no word of the field of its own:
+    formulas, code, headings, links (but for those to the glossary), the layer's own name."""
+    for pattern in (
+        r"\$\$[^$]+\$\$|\$[^$\n]+\$|`[^`\n]*`",
+        r"^#+ .*$|<[^>\n]*>",
+        rf"\[[^\]\n]*\]\((?!{re.escape(GLOSSARY)}#)[^)\n]*\)",
+        r"Batch\s+Normalization|batch norm\w*|batch-normalized",
+    ):
+        text = re.sub(pattern, lambda found: " " * len(found[0]), text, flags=re.MULTILINE)
+    return text
+
+
+def terms_of(notebook):
+    """[(number of the cell, blanked text)] of the cells whose terms are linked: not the notes for
+    lecturers, nor the references, nor the glossary itself."""
+    cells = [(n, c) for n, c in enumerate(notebook.nb.cells, 1) if c.cell_type == "markdown"]
+    return [(n, blanked(c.source)) for n, c in cells
+            if c.metadata.get("slideshow", {}).get("slide_type") != "notes"
+            and not c.source.startswith("## References")]  # fmt: skip
+
+
+def check_links_its_terms(notebook):
+    """Each word of the glossary that the prose uses is linked to it where it first stands."""
+    if notebook.number not in HELD - {"00"}:
+        return []
+    complaints, prose = [], terms_of(notebook)
+    for cell, pattern in glossary(notebook.folder):
+        link = f"]({GLOSSARY}#cell-id={cell})"
+        uses = [(n, word, text) for n, text in prose for word in pattern.finditer(text)]
+        linked = [text.startswith(link, word.end()) for _, word, text in uses]
+        if uses and uses[0][1][0].lower() in ORDINARY.get(notebook.number, ()):
+            linked = [any(linked)]
+        if uses and not linked[0]:
+            complaints.append(f"cell {uses[0][0]}: {uses[0][1][0]!r} needs {link}")
+    return complaints
 
 
 def whole_prose(notebook):
@@ -474,11 +552,13 @@ FILE_CHECKS = [
     check_widgets_keep_their_state,
     check_tells_nothing_unasked,
     check_has_slides,
+    check_slides_hold_little_code,
     check_has_one_title,
     check_sets_up_once,
     check_code_cells_are_short,
     check_has_no_list_by_accident,
     check_links_lead_somewhere,
+    check_links_its_terms,
     check_opens_with_aims,
     check_has_an_explorer,
     check_has_exercises,
@@ -752,7 +832,11 @@ def sample():
             "slide",
         ),
         code("import numpy as np\nuse_course_style()", slide="skip"),
-        prose("## Look\n\nWhat does it [show](https://example.org/paper)?", "slide"),
+        prose(
+            "## Look\n\nWhat does a [unit](00_start_here.ipynb#cell-id=words-01) "
+            "[show](https://example.org/paper)?",
+            "slide",
+        ),
         prose("Five minutes.", "notes"),
         code('show(plot)\nprint("done")', [FIGURE, {"text/html": BELOW}, "done\n"]),
         prose("## Play\n\nMove it.", "slide"),
@@ -781,6 +865,9 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("notebooks")
     for name in ("03_sample.ipynb", "04_sample.ipynb"):
         (folder / name).write_text(json.dumps(sample()), encoding="utf-8")
+    row = nbformat.v4.new_markdown_cell("| unit, $u$ | a number |", id="words-01")
+    words = nbformat.v4.new_notebook(cells=[row])
+    nbformat.write(words, folder / GLOSSARY)
     return folder
 
 
@@ -924,6 +1011,7 @@ SPOILED = [  # (check, part of its complaint, what spoils the notebook, argument
     (check_has_slides, "slides;", many_slides),
     (check_has_slides, "'page'", cell, 3, {"metadata": {"slideshow": {"slide_type": "page"}}}),
     (check_has_slides, "notes", cell, 4, {"metadata": {}}),
+    (check_slides_hold_little_code, "cell 3: 9 lines", source, 5, "x = 1\n\n" * 9),
     (check_has_one_title, "Second", source, 3, "# Second"),
     (check_has_one_title, "[]", source, 1, "## Small"),
     (check_sets_up_once, "10 lines", source, 2, "import x\nuse_course_style()" + "\nx = 1" * 8),
@@ -932,6 +1020,21 @@ SPOILED = [  # (check, part of its complaint, what spoils the notebook, argument
     (check_has_no_list_by_accident, "1. To", source, 3, "It has variance\n1. To describe it"),
     (check_links_lead_somewhere, "05_none", source, 3, "[x](05_none.ipynb)"),
     (check_links_lead_somewhere, "Nowhere", source, 3, "[x](04_sample.ipynb#Nowhere)"),
+    (
+        check_links_lead_somewhere,
+        "words-99",
+        source,
+        3,
+        "[x](00_start_here.ipynb#cell-id=words-99)",
+    ),
+    (check_links_its_terms, "'Units' needs", source, 3, "## Unit\n\n$unit$, `unit`. Units"),
+    (
+        check_links_its_terms,
+        "'unit' needs",
+        source,
+        3,
+        "a unit [unit](00_start_here.ipynb#cell-id=words-01)",
+    ),
     (check_opens_with_aims, "You need", source, 1, "# A\n\nYou will do, you will learn. 5 minutes"),
     (check_has_an_explorer, "no explorer", source, 7, "Bars()"),
     (check_has_an_explorer, "no explorer", outputs, 7),

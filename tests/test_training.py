@@ -673,10 +673,13 @@ def test_progress_takes_the_size_of_the_real_terminal(monkeypatch):
     with os.fdopen(number, "w", encoding="latin-1") as terminal:
         monkeypatch.setattr(sys, "stderr", terminal)
         run_bar(3)
-        sent = os.read(reader, 4096).decode()
         monkeypatch.undo()
+        print("the end", file=terminal, flush=True)
+        sent = ""
+        while not sent.endswith("\n"):  # one read may return only a part of what was written
+            sent += os.read(reader, 4096).decode()
     os.close(reader)
-    assert re.split("\r\x1b\\[2K", sent) == ["", "1/3", "2/3", "3/3", ""]
+    assert re.split("\r\x1b\\[2K", sent) == ["", "1/3", "2/3", "3/3", "the end\r\n"]
 
 
 CELL = """

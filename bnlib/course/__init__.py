@@ -7,6 +7,7 @@ check, hint, solution, settle  exercises that give feedback; nothing is told bef
 quiz("03")                     questions with feedback
 mine("batch_norm")             the learner's own layer, else the course's
 progress()                     which exercises are solved
+certificate("your name")       the same as a page to print
 stored_runs()                  the long training runs behind notebooks 01 and 08
 nb00, nb01, …                  the rooms, each imported on its own: from bnlib.course import nb05
 
@@ -14,6 +15,7 @@ kit holds what every room uses. Needs the extra `course`: matplotlib, ipywidgets
 """
 
 from bnlib.course.kit.asking import check, hint, settle, solution
+from bnlib.course.kit.certificate import certificate
 from bnlib.course.kit.claims import claim
 from bnlib.course.kit.figures import show
 from bnlib.course.kit.own_layer import mine, progress
@@ -22,6 +24,7 @@ from bnlib.course.kit.runs import stored_runs
 from bnlib.course.kit.style import use_course_style
 
 __all__ = [
+    "certificate",
     "check",
     "claim",
     "hint",

@@ -61,6 +61,28 @@ def test_notebook(lab, axe, name, capsys):
     assert lab.problems == []
 
 
+AGAIN = """async () => window.jupyterapp.commands.execute('rendermime:handle-local-link',
+  { path: '00_start_here.ipynb', id: '#cell-id=words-03' })"""
+IN_SIGHT = """heading => {
+  const { top, bottom } = heading.getBoundingClientRect();
+  return top > 0 && bottom < window.innerHeight;
+}"""
+
+
+def test_a_word_leads_to_the_glossary(lab):
+    """To the words of notebook 03, when 00 is open, as it is after `make lab`.
+
+    A notebook that a link opens is shown from its top: JupyterLab scrolls before it has drawn it.
+    """
+    lab.open("03_mini_batch_statistics.ipynb")
+    lab.page.get_by_role("link", name="batch", exact=True).first.click()
+    words = lab.page.get_by_role("heading", name="Notebook 03: the statistics of a mini-batch")
+    words.wait_for(timeout=60_000)
+    lab._ask(AGAIN)
+    lab.page.wait_for_function(IN_SIGHT, arg=words.element_handle())
+    assert lab.problems == []
+
+
 @pytest.fixture(scope="module")
 def chapter(new_page):
     """Notebook 03, run once, for the tests that look at one thing each."""

@@ -293,16 +293,26 @@ def solved():
     return _solved_here | {number for number in kept if isinstance(number, str)}
 
 
-def progress():
-    """One line a notebook: which of its exercises are solved. Never required."""
-    lines, done = [], solved()
+def tally():
+    """{number of a notebook: (exercises solved, exercises asked)}, two lists of numbers.
+
+    Predictions do not count: a wrong guess is no fault.
+    """
+    found, done = {}, solved()
     for number in asking.notebooks():
         known = asking.exercises_of(number).values()
-        exercises = [e for e in known if not isinstance(e, PredictionExercise)]
-        if exercises:
-            right = [e.id for e in exercises if e.id in done]
-            names = f": {', '.join(right)}" if right else ""
-            lines.append(f"{number}   {len(right)} of {len(exercises)} solved{names}")
+        asked = [e.id for e in known if not isinstance(e, PredictionExercise)]
+        if asked:
+            found[number] = [name for name in asked if name in done], asked
+    return found
+
+
+def progress():
+    """One line a notebook: which of its exercises are solved. Never required."""
+    lines = []
+    for number, (right, asked) in tally().items():
+        names = f": {', '.join(right)}" if right else ""
+        lines.append(f"{number}   {len(right)} of {len(asked)} solved{names}")
     return Rich("\n".join(lines), "<br>".join(to_html(line) for line in lines))
 
 

@@ -290,7 +290,7 @@ EXERCISES = [
         "through these weights a tenth of the error gets to the layers below.",
         note="The gradient of layer 4 is as it should be, but divided by weights ten times too "
         "small. Through these weights a tenth of the error gets to layers 1 to 3; layers 5, 6 and "
-        "the outputs lie above them and notice nothing.",
+        "the outputs lie above them and are not affected.",
     ),
 ]
 

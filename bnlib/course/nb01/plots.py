@@ -13,8 +13,12 @@ _MIXED = {"color": COLORS["black"], "linestyle": (0, (6, 1.5, 1, 1.5)), "marker"
 
 
 def plot_curves(x, curves, **texts):
-    """Like kit.plots.plot_curves: the first curve is this notebook's net, a second a mixed one."""
+    """Test accuracy in training: the first curve is this notebook's net, a second a mixed one.
+
+    texts  what else kit.plots.plot_curves takes: title, marks, another xlabel or ylabel
+    """
     looks = dict(zip(curves, (_NET, _MIXED), strict=False))
+    texts = {"xlabel": "training step", "ylabel": "share of test digits right"} | texts
     return plots.plot_curves(x, curves, looks=looks, **texts)
 
 
@@ -79,7 +83,7 @@ def plot_one_line_more(steps, curves, *, title=None):
     return ax
 
 
-def plot_by_layer(curves, *, ylabel, layers=None, ax=None, title=None):
+def plot_by_layer(curves, layers=None, *, ylabel="|gradient| / |weights|", ax=None, title=None):
     """One value per layer on a logarithmic axis, several nets told apart.
 
     curves  dict label -> (L,) positive values, first layer first

@@ -346,7 +346,7 @@ EXERCISES = [
             WrongTurn(
                 "old bias lost",
                 lambda w, b, mu, sigma: (w / sigma, -mu @ (w / sigma)),
-                "`w_raw` is right. Your new bias has lost the old one, `b`.",
+                "`w_raw` is right. The old bias, `b`, is missing from your new one.",
             ),
             WrongTurn(
                 "not summed",
@@ -368,35 +368,36 @@ EXERCISES = [
             WrongTurn(
                 "test by its own statistics",
                 _own_statistics,
-                "A function slips through that measures the test set by its own mean and "
+                "A function passes your test that measures the test set by its own mean and "
                 "deviation. Do your two sets differ?",
             ),
             WrongTurn(
                 "statistics of both together",
                 _joint_statistics,
-                "One slips through that computes mean and deviation from both sets together. What "
+                "One passes your test that computes mean and deviation from both sets together. "
+                "What "
                 "would the training set's mean then no longer be?",
             ),
             WrongTurn(
                 "row by row",
                 _rows,
-                "One slips through that standardizes each row by itself.",
+                "One passes your test that standardizes each row by itself.",
             ),
             WrongTurn(
                 "only centred",
                 _only_centred,
-                "One slips through that subtracts the mean and never divides.",
+                "One passes your test that subtracts the mean and never divides.",
             ),
             WrongTurn(
                 "constant feature unguarded",
                 _unguarded,
-                "One slips through that divides by 0. Is one of your features constant in the "
+                "One passes your test that divides by 0. Is one of your features constant in the "
                 "training set?",
             ),
             WrongTurn(
                 "constant feature erased",
                 _zeroed,
-                "One slips through that sets a constant feature to 0 in the test set as well. "
+                "One passes your test that sets a constant feature to 0 in the test set as well. "
                 "Does that feature vary in your test set?",
             ),
         ],

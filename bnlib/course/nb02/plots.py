@@ -58,6 +58,7 @@ def plot_descents(cases, *, axes=None):
             textcoords="offset points",
             ha="center",
             fontsize=13,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},  # over the contours
         )
         ax.set(xlim=(-reach, reach), ylim=(-reach, reach), title=label)
         ax.set_xlabel("$w_1$ minus its best value")

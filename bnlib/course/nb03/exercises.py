@@ -114,7 +114,7 @@ def cause_of_the_spread():
 EXERCISES = [
     PredictionExercise(
         id="3.1",
-        title="How far do batch means stray?",
+        title="How far do batch means spread?",
         low=0.0,
         high=10.0,
         unit="σ",
@@ -129,8 +129,8 @@ EXERCISES = [
             WrongTurn(
                 "1/m",
                 (0.0, 0.04),
-                "That is near 1/60, and 1/60 would hold if errors took turns. They are drawn "
-                "blindly, so they cancel less well: $1/\\sqrt{60}$ remains.",
+                "That is near 1/60, and 1/60 would hold if errors cancelled as well as they "
+                "can. They are independent, so they cancel less well: $1/\\sqrt{60}$ remains.",
             ),
         ],
         hint="If one digit errs by 1 and sixty errors are averaged, do they all point one way?",
@@ -287,7 +287,7 @@ EXERCISES = [
             "The law says: $m$ *independent* values. What do sixty digits of one kind have in "
             "common?",
         ),
-        praise="Sixty values that resemble each other tell less than sixty strangers.",
+        praise="Sixty values that resemble each other tell less than sixty independent ones.",
         note="Their file was sorted by label, and a batch is sixty neighbours in it: nearly always "
         "sixty times the same digit. Such values share what that digit shares, and the mean of "
         "the batch keeps it.",
@@ -330,7 +330,7 @@ QUIZ = [
         {
             "a quarter": "That is what the *variance* of $\\mu_\\mathcal{B}$ does.",
             "half": "$1/\\sqrt{4}$.",
-            "the same, since the data are the same": "A mean of more values strays less.",
+            "the same, since the data are the same": "A mean of more values spreads less.",
         },
         correct=1,
     ),

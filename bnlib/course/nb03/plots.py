@@ -29,7 +29,7 @@ def plot_batch_means(values, means, *, m, ax=None):
         hatch="///",
         label=f"means of batches of {m}",
     )
-    ax.set(xlabel="$x$ of the unit (no unit)", ylabel="density (1 / unit of $h$)")
+    ax.set(xlabel="$x$ of the unit (no unit)", ylabel="density (no unit)")
     ax.set_title(f"Single digits, and means of {m}")
     ax.legend(loc="upper right")
     return described(

@@ -156,53 +156,58 @@ EXERCISES = [
             WrongTurn(
                 "γ left out",
                 _wrong_layer(scale=False),
-                "A layer that leaves out $\\gamma$ slips through. Which $\\gamma$ do you try "
+                "A layer that leaves out $\\gamma$ passes your test. Which $\\gamma$ do you try "
                 "it with?",
             ),
             WrongTurn(
                 "β left out",
                 _wrong_layer(shift=False),
-                "A layer that leaves out $\\beta$ slips through. Which $\\beta$ do you try "
+                "A layer that leaves out $\\beta$ passes your test. Which $\\beta$ do you try "
                 "it with?",
             ),
             WrongTurn(
                 "shift before scale",
                 _wrong_layer(shift_first=True),
-                "A layer slips through that shifts before it scales, $\\gamma(\\hat{x}+\\beta)$.",
+                "A layer passes your test that shifts before it scales, "
+                "$\\gamma(\\hat{x}+\\beta)$.",
             ),
             WrongTurn(
                 "m − 1",
                 _wrong_layer(ddof=1),
-                "A layer slips through whose variance divides by $m-1$. How exactly do you compare "
+                "A layer passes your test whose variance divides by $m-1$. How exactly do you "
+                "compare "
                 "the deviation, and how large is your batch?",
             ),
             WrongTurn(
                 "ε outside the root",
                 _wrong_layer(eps_outside=True),
-                "A layer slips through whose $\\varepsilon$ stands outside the root. How large is "
+                "A layer passes your test whose $\\varepsilon$ stands outside the root. How large "
+                "is "
                 "yours, beside the variance of your `x`?",
             ),
             WrongTurn(
                 "each example by itself",
                 _wrong_layer(axis=1),
-                "A layer slips through that normalizes each example over its features.",
+                "A layer passes your test that normalizes each example over its features.",
             ),
             WrongTurn(
                 "one mean for all features",
                 _wrong_layer(axis=None),
-                "A layer slips through that takes one mean and one variance for all features. Do "
+                "A layer passes your test that takes one mean and one variance for all features. "
+                "Do "
                 "the features of your `x` differ in mean and scale?",
             ),
             WrongTurn(
                 "sign turned",
                 _turned,
-                "A layer slips through that turns $\\hat{x}$ around: mean and deviation do not see "
+                "A layer passes your test that turns $\\hat{x}$ around: mean and deviation do not "
+                "see "
                 "it. Does `y` rise with `x`?",
             ),
             WrongTurn(
                 "rows exchanged",
                 _rows_exchanged,
-                "A layer slips through that returns the right rows in the wrong order.",
+                "A layer passes your test that returns the right rows in the wrong order.",
             ),
         ],
         hint=(
@@ -233,7 +238,7 @@ EXERCISES = [
             "Back: `y.reshape(N, H, W, C).transpose(0, 3, 1, 2)`, the two steps undone in the "
             "reverse order.",
         ),
-        praise="The forward half of your own layer, with what its way back needs.",
+        praise="The forward half of your own layer, with what the backward pass needs.",
         wrong_turns=[
             WrongTurn(
                 "reshape without transpose",
@@ -292,11 +297,11 @@ EXERCISES = [
         hint=(
             "Solve $y = \\gamma\\hat{x} + \\beta$ for $\\hat{x}$. Then solve line three of "
             "Algorithm 1 for $x$.",
-            "Undo the last step first, as with socks and shoes: take $\\beta$ away, divide by "
+            "Undo the last step first: take $\\beta$ away, divide by "
             "$\\gamma$, multiply by $\\sqrt{\\sigma^2_\\mathcal{B}+\\varepsilon}$, add "
             "$\\mu_\\mathcal{B}$.",
         ),
-        praise="Whoever keeps $\\mu_\\mathcal{B}$ and $\\sigma^2_\\mathcal{B}$ has lost nothing.",
+        praise="With $\\mu_\\mathcal{B}$ and $\\sigma^2_\\mathcal{B}$ kept, nothing is lost.",
         note="It fails for one $\\gamma$ only: where $\\gamma = 0$, every $y$ is $\\beta$, and the "
         "feature is gone.",
         wrong_turns=[
@@ -386,7 +391,8 @@ EXERCISES = [
             WrongTurn(
                 "nothing to do",
                 1,
-                "The output does not notice the factor, but the steps do: the gradient is a tenth, "
+                "The output does not depend on the factor, but the steps do: the gradient is a "
+                "tenth, "
                 "and the weights are ten times as large.",
             ),
             WrongTurn(

@@ -69,7 +69,7 @@ def plot_weight_scale(a, spread, gradient, *, axes=None):
     left, right = axes
     left.semilogx(a, spread, color=COLORS["blue"], marker=MARKERS[0])
     left.set(ylim=(0, 1.1), ylabel=r"standard deviation of $\hat{x}$")
-    left.set_title(r"$\hat{x}$ stays, until $\varepsilon$ bites")
+    left.set_title(r"The spread of $\hat{x}$")
     right.loglog(a, 1 / a, color=COLORS["black"], linestyle="--", marker="", label="$1/a$")
     right.loglog(
         a,
@@ -79,8 +79,8 @@ def plot_weight_scale(a, spread, gradient, *, axes=None):
         linestyle="-",
         label="measured",
     )
-    right.set(ylabel="norm of the gradient (a = 1: 1)")
-    right.set_title(r"The gradient falls as $1/a$, until $\varepsilon$ bites")
+    right.set(ylabel="norm, that at $a = 1$ being 1")
+    right.set_title("The size of the gradient")
     right.legend()
     for ax in axes:
         ax.set_xlabel("factor $a$ on the weights")

@@ -246,7 +246,7 @@ EXERCISES = [
         answer="other rates",
         hint="Which of the four could show the two nets in another order? How far are the marks "
         "of one net apart, and how far are the two nets?",
-        praise="One rate is one point of a curve, and it may be a point where one of them is lost.",
+        praise="One rate is one point of a curve, and at that point one of them may not learn.",
         note="The marks of one net lie within a few points and the two nets eighty apart, so "
         "neither seeds nor test digits will change the order. A net that guesses after 1,000 "
         "steps, and did so after 250, will not recover. But the rate was chosen by somebody, and "
@@ -260,7 +260,8 @@ EXERCISES = [
             WrongTurn(
                 "more steps",
                 "more steps",
-                "A net at guessing has not learned slowly: it is lost at this rate, and more steps "
+                "A net at guessing has not learned slowly: it cannot learn at this rate; more "
+                "steps "
                 "at the same rate change nothing.",
             ),
             WrongTurn(
@@ -313,7 +314,7 @@ EXERCISES = [
         "$\\hat{x}$ have mean 0. Which part is the same for all examples, so that the steps on it "
         "add up?",
         praise="β is the same for every example, and so it shifts all of them at once.",
-        note="With β frozen at 0 the net learns; with γ frozen at 1 it is lost as before. β is the "
+        note="With β frozen at 0 the net learns; with γ frozen at 1 it guesses as before. β is the "
         "same for every example: what the output layer gets wrong on average, β and W both "
         "correct, each with a step as long as the other is large.",
         wrong_turns=[
@@ -400,11 +401,12 @@ QUIZ = [
         correct=1,
     ),
     Question(
-        "Sigmoids, BN after the last of them, rate 3: the net is lost. What was enough to save it?",
+        "Sigmoids, BN after the last of them, rate 3: the net does not learn. What was enough for "
+        "it to learn?",
         {
-            "Freezing γ": "It was lost in every seed all the same.",
+            "Freezing γ": "It did not learn in any seed.",
             "Freezing β": "β and the weights behind it no longer enlarge each other's steps.",
-            "More steps": "It is lost within the first twenty or so.",
+            "More steps": "The lengths grow without end from the first steps on.",
         },
         correct=1,
     ),

@@ -59,6 +59,7 @@ class LayerFlow(Explorer):
             art.bars.append(ax.stairs(np.zeros(60), self.edges, fill=True, color=COLORS["blue"]))
             ax.set(xlim=(-SPAN, SPAN), ylim=(0, 1.3), yticks=[], xlabel="value")
             ax.set_xticks([-4, 0, 4])
+            ax.set_ylabel("how often" if ax is fig.axes[0] else "")
             art.names.append(ax.text(0, 1.17, "", ha="center", va="center", fontsize=14,
                                      weight="bold"))  # fmt: skip
         return art

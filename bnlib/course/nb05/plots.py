@@ -17,7 +17,7 @@ from bnlib.course.kit.words import listing, number, span
 FILLS = {"Linear": "#DDEBF7", "BatchNorm": "#FCE4D6", "ReLU": "#E2F0D9", "Sigmoid": "#E2F0D9"}
 
 
-def plot_data_flow(models, *, size=(11.0, 5.6), title=None):
+def plot_data_flow(models, *, size=(10.4, 6.0), title=None):
     """Layers side by side as boxes, with the values of the last call as histograms between them.
 
     models  dict label -> bnlib.numpy.Sequential that was called on a batch. What the longest one
@@ -262,13 +262,13 @@ def _small_histogram(ax, values, kind, label):
     ax.stairs(heights / heights.max(), edges, fill=True, color=COLORS["blue"], hatch=hatch,
               edgecolor="white")  # fmt: skip
     ax.set(yticks=[], ylim=(0, 1.1))
-    ax.tick_params(labelsize=10)
+    ax.tick_params(labelsize=12)
     ax.set_xticks([0, 1] if kind == "" else [-2, 0, 2])
     ax.grid(False)
     ax.spines["left"].set_visible(False)
-    ax.set_title(label, fontsize=12, weight="normal", loc="center")
+    ax.set_title(label, fontsize=13, weight="normal", loc="center")
     texts = (
         f"{name} {np.median(of(axis=0)):.2f}".replace("-0.00", "0.00").replace("-", "\u2212")
         for name, of in (("mean", values.mean), ("dev.", values.std))
     )
-    ax.set_xlabel("\n".join(texts), fontsize=11)
+    ax.set_xlabel("\n".join(texts), fontsize=13)

@@ -252,7 +252,7 @@ EXERCISES = [
             "For `dc` each example is on its own. For `ds` look at the shape: $(D,)$.",
             "$-\\frac{1}{s^2}\\sum_i d\\hat{x}_i\\,c_i$, for each feature.",
         ),
-        praise="The more an example lies out, the more it says about s.",
+        praise="The farther an example is from the mean, the more it adds to ds.",
         wrong_turns=[
             WrongTurn(
                 "plus for minus",
@@ -285,7 +285,8 @@ EXERCISES = [
         solution=through_variance,
         inputs=_variance_inputs,
         hint=(
-            "Two nodes: first `dvar_B`, from $s = \\sqrt{\\sigma^2 + \\varepsilon}$ and its slope.",
+            "Two nodes: first `dvar_B`, from $s = \\sqrt{\\sigma^2 + \\varepsilon}$; its slope is "
+            "$1/(2s)$.",
             "In $\\frac1m\\sum_i c_i^2$ only one term holds $c_j$. Its slope is $2c_j/m$.",
         ),
         praise="Every example gets its share in proportion to its distance from the mean.",
@@ -375,34 +376,35 @@ EXERCISES = [
             WrongTurn(
                 "constants",
                 _dx_constants,
-                "A backward pass slips through that takes both statistics as constants.",
+                "A function passes your test that takes both statistics as constants.",
             ),
             WrongTurn(
                 "no variance term",
                 _dx_no_variance_term,
-                "One slips through that has lost the term through the variance. Is your `dy` "
+                "One passes your test that lacks the term through the variance. Is your `dy` "
                 "random, or the same for all examples?",
             ),
             WrongTurn(
                 "no mean term",
                 _dx_no_mean_term,
-                "One slips through that has lost the term through the mean.",
+                "One passes your test that lacks the term through the mean.",
             ),
             WrongTurn(
                 "no gamma",
                 _dx_no_gamma,
-                "One slips through that has lost $\\gamma$. Which $\\gamma$ do you try it with?",
+                "One passes your test that lacks $\\gamma$. Which $\\gamma$ do you try it with?",
             ),
             WrongTurn(
                 "no eps",
                 _dx_no_eps,
-                "One slips through that has lost $\\varepsilon$. How large is yours, beside the "
+                "One passes your test that lacks $\\varepsilon$. How large is yours, beside the "
                 "variance of your `x`?",
             ),
             WrongTurn(
                 "always 0",
                 _dx_zero,
-                "One slips through that always answers 0. Is 0 the right answer for your inputs?",
+                "One passes your test that always answers 0. Is 0 the right answer for your "
+                "inputs?",
             ),
         ],
         hint=(
@@ -413,7 +415,7 @@ EXERCISES = [
             "For each place: `x` with that entry up by `h`, and down; the difference of the losses "
             "over `2 * h`. Then `np.allclose`.",
         ),
-        praise="This test now stands between you and six mistakes.",
+        praise="This test finds all six mistakes.",
     ),
     FunctionExercise(
         id="6.7",
@@ -454,6 +456,9 @@ EXERCISES = [
         inputs=_one_line_inputs,
         terms=lambda dy, x_hat, gamma, s: backward_terms(dy, x_hat, gamma / s),
         hint=(
+            "Node 2 gives $\\frac{\\gamma}{s}\\,dy$ to $c$. On its way through nodes 3 and 4, "
+            "$ds$ is "
+            "multiplied by $\\frac{1}{2s}\\cdot\\frac{2c}{m} = \\frac{\\hat x}{m}$. Add the two.",
             "Centring subtracts the mean over the batch. Which of the two terms of $dc$ has a mean "
             "that is not 0?",
             "$\\hat{x}$ has mean 0, and $\\overline{dy\\,\\hat{x}}$ is one number a feature. So "

@@ -37,8 +37,8 @@ class Nudge(Explorer):
         for ax, title in zip(
             fig.subplots(2, 1),
             (
-                r"Only the first $x$ moves …",
-                r"… but every $\hat x$ does, and the moves add up to 0",
+                r"The $x$ of the batch: the first one moves",
+                r"The $\hat x$ of the batch",
             ),
             strict=True,
         ):

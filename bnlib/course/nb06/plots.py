@@ -48,7 +48,7 @@ def plot_backward_graph(forward, backward=None, *, title=None, ax=None):
     ax.text(-0.6, -0.85, "upright: the value", color=_FORWARD, fontsize=13, va="center")
     if backward:
         ax.text(1.7, -0.85, "italic: the gradient of the loss", va="center", **back)
-    ax.set(xlim=(-0.9, 9.8), ylim=(-1.0, 1.65))
+    ax.set(xlim=(-1.1, 9.8), ylim=(-1.0, 1.65))
     ax.set_axis_off()
     ax.set_title(title or "Values flow right, gradients flow left")
     boxes = (

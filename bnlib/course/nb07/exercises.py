@@ -79,7 +79,7 @@ def _refuses_one_value(layer_class, rng):
             )
         return None
     return (
-        "In training mode a batch of one value per channel has no variance to speak of: raise a "
+        "In training mode a batch of one value per channel has variance 0, whatever it is: raise a "
         "`ValueError`."
     )
 
@@ -428,7 +428,7 @@ EXERCISES = [
     ),
     ValueExercise(
         id="7.6",
-        title="How long does the start value linger?",
+        title="How long does the start value count?",
         solution=updates_until_one_percent,
         rtol=0.0,
         atol=0.5,
@@ -466,7 +466,8 @@ QUIZ = [
         {
             "Its weights are random": "Then the answer would not depend on the batch.",
             "It is still in training mode": "The batch's own statistics are in use: call `eval()`.",
-            "Dropout": "It would differ even for the same batch; here the company decides.",
+            "Dropout": "It would differ even for the same batch; here the rest of the batch "
+            "decides.",
         },
         correct=1,
     ),

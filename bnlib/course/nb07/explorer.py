@@ -43,7 +43,7 @@ class RunningEstimate(Explorer):
         (curve,) = ax.plot([], [], color=COLORS["vermillion"], linestyle="-", label="running mean")
         low, high = min(self.means.min(), 0), max(self.means.max(), 0)
         ax.set(xlim=(-2, 203), ylim=(low - 0.25 * (high - low), high + 0.25 * (high - low)))
-        ax.set(xlabel="updates", ylabel="output of the unit, $h$ (no unit)")
+        ax.set(xlabel="updates", ylabel="mean of the unit's $x$ (no unit)")
         ax.legend(loc="upper left", ncols=3)
         return SimpleNamespace(dots=dots, curve=curve, title=ax.set_title("momentum"))
 
@@ -53,10 +53,11 @@ class RunningEstimate(Explorer):
             running[t + 1] = (1 - momentum) * running[t] + momentum * self.means[t]
         steps = np.arange(updates + 1)
         left = (1 - momentum) ** updates
-        art.title.set_text(f"Momentum {momentum:g}: the start value weighs {left:.1%}")
+        left = f"{100 * left:.1f} %" if left >= 0.001 or left == 0 else "less than 0.1 %"
+        art.title.set_text(f"Momentum {momentum:g}: the start value weighs {left}")
         art.dots.set_data(steps[1:], self.means[:updates])
         art.curve.set_data(steps, running)
         return (
             f"After {updates} updates with momentum {momentum:g}: running mean {running[-1]:.3f}, "
-            f"truth {self.truth:.3f}. The start value still weighs {left:.1%}."
+            f"truth {self.truth:.3f}. The start value still weighs {left}."
         ).replace("-", "\N{MINUS SIGN}")

@@ -60,7 +60,7 @@ def plot_paired_errors(groups, *, labels, title=None, ax=None):
             )  # fmt: skip
     ax.set_xticks(range(len(groups)), list(groups))
     ax.grid(False, axis="x")
-    ax.set(ylabel="test error (%)", ylim=(0, 105))
+    ax.set(ylabel="test error (%)", ylim=(0, 138), yticks=range(0, 101, 20))  # room for the legend
     ax.set_title(title or "")
     ax.legend(loc="upper left")
     pairs = (

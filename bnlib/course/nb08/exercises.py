@@ -141,7 +141,7 @@ EXERCISES = [
     ),
     PredictionExercise(
         id="8.2",
-        title="Which rate can it bear?",
+        title="How large may the rate be?",
         low=0.1,
         high=10_000.0,
         factor=2.1,
@@ -156,7 +156,7 @@ EXERCISES = [
             WrongTurn(
                 "less",
                 (0.1, 0.5),
-                "The other way: with BN long weights get short gradients, and that bears a larger "
+                "The other way: with BN long weights get short gradients, and that allows a larger "
                 "rate.",
             ),
             WrongTurn(
@@ -184,7 +184,8 @@ EXERCISES = [
             "Solve for $n$: it must be greater than $(2\\,\\mathrm{std}/\\mathrm{mean})^2$. Which "
             "is the first whole number beyond that?",
         ),
-        praise="To halve an error takes four times as many seeds. So small gains are dear.",
+        praise="To halve an error takes four times as many seeds. So small gains are hard to "
+        "prove.",
         wrong_turns=[
             WrongTurn(
                 "one standard error",
@@ -238,7 +239,8 @@ EXERCISES = [
             "`.mean(axis=1)` makes one number of each row, and `.argmax()` finds the largest row. "
             "Which columns go into the mean, and which come out of that row?",
         ),
-        praise="Each net at its own best rate, measured on seeds that had no say in the choice.",
+        praise="Each net at its own best rate, measured on seeds that were not used for the "
+        "choice.",
         note="The best of twelve rates is in part the luckiest. Fresh seeds take the luck out.",
         wrong_turns=[
             WrongTurn(
@@ -364,7 +366,7 @@ EXERCISES = [
             WrongTurn(
                 "where no run arrives",
                 (50.0, 0),
-                "At 50 no run gets there, so no point is drawn: nobody is misled.",
+                "At 50 no run gets there, so no point is drawn, and none misleads.",
             ),
         ],
     ),
@@ -387,7 +389,7 @@ QUIZ = [
             "BN makes gradients smaller": "Not as such. Only those of long weights.",
             "Long weights before BN get small gradients, so a step too large brakes the next": "Yes"
             ": $\\mathrm{BN}(aWu) = \\mathrm{BN}(Wu)$, and the gradient is divided by $a$ (section "
-            "3.3 of the paper). With the lengths held fixed, our net learns nothing at rate 30.",
+            "3.3 of the paper). With the lengths held fixed, our net hardly learns at rate 30.",
             "Its inputs never change": "They do: $\\gamma$ and $\\beta$ are learned.",
         },
         correct=1,

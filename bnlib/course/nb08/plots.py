@@ -97,7 +97,7 @@ def plot_unit_moves(steps, bands, *, first=1000, title=None):
         ax.set(xlabel="training step", title=label)
         ax.set_xticks([first, steps[-1] // 2, steps[-1]])
         ax.xaxis.set_major_formatter("{x:,.0f}")
-    axes[0].set_ylabel(f"input − its median at step {first:,}")
+    axes[0].set_ylabel(f"input − median\nat step {first:,}")
     handles, labels = axes[0].get_legend_handles_labels()
     handles[1] = copy.copy(handles[1])  # the same for both nets, so in neither's colour
     handles[1].set_color("#999999")

@@ -13,6 +13,7 @@ from bnlib.course.kit.exercises import (
     WrongTurn,
 )
 from bnlib.course.kit.quiz import Question
+from bnlib.course.nb09.experiments import TermMissing, broken_function
 
 # ── 9.2 ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -52,27 +53,6 @@ def _rows(rng):
     gamma, beta = rng.uniform(1.5, 3, size=4) * [1, -1, 1, -1], rng.normal(size=4)
     dy = rng.normal(0.3, 1, size=(m, 4))
     return *(torch.tensor(v) for v in (x, gamma, beta, dy)), rng.uniform(0.05, 0.2)
-
-
-def _broken_function(*, unbiased=False, term=True, mean=True, scale=True, mean_of_beta=False):
-    """A BatchNormFunction that goes one wrong way."""
-
-    class Broken(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx, x, gamma, beta, eps):
-            s = (x.var(dim=0, correction=int(unbiased)) + eps).sqrt()
-            x_hat = (x - x.mean(dim=0)) / s
-            ctx.save_for_backward(x_hat, s, gamma)
-            return gamma * x_hat + beta
-
-        @staticmethod
-        def backward(ctx, dy):
-            x_hat, s, gamma = ctx.saved_tensors
-            dx = dy - mean * dy.mean(dim=0) - term * x_hat * (dy * x_hat).mean(dim=0)
-            dbeta = dy.mean(dim=0) if mean_of_beta else dy.sum(dim=0)
-            return (gamma if scale else 1) / s * dx, (dy * x_hat).sum(dim=0), dbeta, None
-
-    return Broken
 
 
 # ── 9.3 ─────────────────────────────────────────────────────────────────────────────────────────
@@ -171,7 +151,7 @@ def _broken_module(*, unbiased_batch=False, biased=False, swapped=False, plain=F
                 return (y - self.bias) / self.weight
             if half_gradient and self.training:
                 super().forward(x)  # for the running statistics
-                return _HALF_GRADIENT.apply(x, self.weight, self.bias, self.eps)
+                return TermMissing.apply(x, self.weight, self.bias, self.eps)
             if not self.training:
                 if late:
                     self.running_mean.lerp_(x.mean(dim=0), self.momentum)
@@ -184,9 +164,6 @@ def _broken_module(*, unbiased_batch=False, biased=False, swapped=False, plain=F
             return y
 
     return Broken
-
-
-_HALF_GRADIENT = _broken_function(term=False)
 
 
 # ── 9.4 ─────────────────────────────────────────────────────────────────────────────────────────
@@ -308,29 +285,29 @@ EXERCISES = [
         wrong_turns=[
             WrongTurn(
                 "torch.var's m − 1",
-                _broken_function(unbiased=True),
+                broken_function(unbiased=True),
                 "`torch.var` and `torch.std` divide by $m-1$ unless told otherwise: pass "
                 "`correction=0`.",
             ),
             WrongTurn(
                 "no term through the variance",
-                _broken_function(term=False),
+                TermMissing,
                 "The output is right. In the gradient of x the term through the variance is "
                 "missing.",
             ),
             WrongTurn(
                 "no term through the mean",
-                _broken_function(mean=False),
+                broken_function(mean=False),
                 "The output is right. In the gradient of x the term through the mean is missing.",
             ),
             WrongTurn(
                 "no gamma",
-                _broken_function(scale=False),
+                broken_function(scale=False),
                 "The output is right. In the gradient of x the factor $\\gamma$ is missing.",
             ),
             WrongTurn(
                 "mean for beta",
-                _broken_function(mean_of_beta=True),
+                broken_function(mean_of_beta=True),
                 "The gradient of `beta` is the *sum* of `dy` over the examples, not its mean.",
             ),
         ],
@@ -346,13 +323,13 @@ EXERCISES = [
         hint=(
             "Two `torch.nn.Parameter`, called `weight` and `bias` as in torch.nn, and three "
             'buffers: `register_buffer("running_mean", …)`, `running_var`, '
-            "`num_batches_tracked`.",
+            "`num_batches_tracked`, which starts as `torch.tensor(0)`.",
             "Training: update the buffers under `torch.no_grad()`, the variance with the unbiased "
             "one, `x.var(dim=0)`; then `BatchNormFunction.apply(x, self.weight, self.bias, "
             "self.eps)`.",
             "Inference: a straight line from the buffers. Nothing changes.",
         ),
-        praise="Its checkpoints travel both ways: you could ship it.",
+        praise="Its checkpoints can be loaded in both directions.",
         wrong_turns=[
             WrongTurn(
                 "unbiased for the batch",
@@ -392,48 +369,51 @@ EXERCISES = [
             WrongTurn(
                 "unbiased for the batch",
                 _broken_module(unbiased_batch=True),
-                "A module slips through that normalizes the batch with the unbiased variance.",
+                "A module passes your test that normalizes the batch with the unbiased variance.",
             ),
             WrongTurn(
                 "biased running variance",
                 _broken_module(biased=True),
-                "A module slips through whose running variance is the biased one. How many "
+                "A module passes your test whose running variance is the biased one. How many "
                 "examples has your batch?",
             ),
             WrongTurn(
                 "momentum the other way round",
                 _broken_module(swapped=True),
-                "A module slips through whose momentum weighs the old value. Do you look at it "
+                "A module passes your test whose momentum weighs the old value. Do you look at it "
                 "after training, in inference mode?",
             ),
             WrongTurn(
                 "attributes instead of buffers",
                 _broken_module(plain=True),
-                "A module slips through that saves no running statistics. What does a checkpoint "
+                "A module passes your test that saves no running statistics. What does a "
+                "checkpoint "
                 "hold?",
             ),
             WrongTurn(
                 "updates in inference mode",
                 _broken_module(late=True),
-                "A module slips through that goes on learning statistics in inference mode. Ask it "
+                "A module passes your test that goes on learning statistics in inference mode. "
+                "Ask it "
                 "the same twice.",
             ),
             WrongTurn(
                 "half a gradient",
                 _broken_module(half_gradient=True),
-                "A module slips through whose gradient has lost the term through the variance. "
+                "A module passes your test whose gradient lacks the term through the variance. "
                 "Does your test call `backward`, with a random gradient from above?",
             ),
             WrongTurn(
                 "weight and bias ignored",
                 _broken_module(no_affine=True),
-                "A module slips through that ignores `weight` and `bias`. At 1 and 0 that does not "
+                "A module passes your test that ignores `weight` and `bias`. At 1 and 0 that does "
+                "not "
                 "show.",
             ),
             WrongTurn(
                 "eps ignored",
                 _broken_module(no_eps=True),
-                "A module slips through that ignores `eps`. Which `eps` do you make it with?",
+                "A module passes your test that ignores `eps`. Which `eps` do you make it with?",
             ),
         ],
         hint=(
@@ -463,7 +443,7 @@ EXERCISES = [
             WrongTurn(
                 "all in bfloat16",
                 _statistics_in_half,
-                "Your mean is rounded to bfloat16: torch adds in float32, but hands back the "
+                "Your mean is rounded to bfloat16: torch adds in float32, but returns the "
                 "format it was given. Widen first: `x = x.float()`.",
             ),
             WrongTurn(

@@ -4,21 +4,28 @@ import numpy as np
 import torch
 
 
-class TermMissing(torch.autograd.Function):
-    """Batch norm of (m, D) whose backward pass has lost the term through the variance."""
+def broken_function(*, unbiased=False, term=True, mean=True, scale=True, mean_of_beta=False):
+    """Batch norm of (m, D) as an autograd Function that goes one wrong way."""
 
-    @staticmethod
-    def forward(ctx, x, gamma, beta, eps):
-        s = (x.var(dim=0, correction=0) + eps).sqrt()
-        x_hat = (x - x.mean(dim=0)) / s
-        ctx.save_for_backward(x_hat, s, gamma)
-        return gamma * x_hat + beta
+    class Broken(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, gamma, beta, eps):
+            s = (x.var(dim=0, correction=int(unbiased)) + eps).sqrt()
+            x_hat = (x - x.mean(dim=0)) / s
+            ctx.save_for_backward(x_hat, s, gamma)
+            return gamma * x_hat + beta
 
-    @staticmethod
-    def backward(ctx, dy):
-        x_hat, s, gamma = ctx.saved_tensors
-        dx = gamma / s * (dy - dy.mean(dim=0))
-        return dx, (dy * x_hat).sum(dim=0), dy.sum(dim=0), None
+        @staticmethod
+        def backward(ctx, dy):
+            x_hat, s, gamma = ctx.saved_tensors
+            dx = dy - mean * dy.mean(dim=0) - term * x_hat * (dy * x_hat).mean(dim=0)
+            dbeta = dy.mean(dim=0) if mean_of_beta else dy.sum(dim=0)
+            return (gamma if scale else 1) / s * dx, (dy * x_hat).sum(dim=0), dbeta, None
+
+    return Broken
+
+
+TermMissing = broken_function(term=False)  # the term through the variance
 
 
 def y_and_gradients(function, inputs, dy):

@@ -88,12 +88,11 @@ def plot_half_precision(*, mean, format, size=(10.6, 4.6)):
     Returns the Figure.
     """
     fig, axes = figure(1, 2, size=size, sharey=True)
-    lost, right = f"Sums in {format}: x̂ is lost", "Sums in float32: x̂ is right"
     explorer, told = HalfPrecision(), []
-    for ax, sums, title in zip(axes, ("the same format", "float32"), (lost, right), strict=True):
+    for ax, sums in zip(axes, ("the same format", "float32"), strict=True):
         art = explorer.draw_in(ax)
         told.append(explorer.update(art, mean=mean, format=format, sums=sums))
-        ax.set_title(title)
+        ax.set_title(f"Sums in {format if sums == 'the same format' else sums}")
     explorer.close()
     axes[1].set_ylabel("")
     return described(

@@ -314,7 +314,7 @@ EXERCISES = [
         praise="The test digits have their ink where the training digits have it: a test set drawn "
         "like the training set cannot show what this net has not learned.",
         note="The test digits have their ink where the training digits have it, so a few points "
-        "are lost there. Moved digits bring ink to places whose statistics do not know it.",
+        "are lost there. Moved digits bring ink to places with the statistics of no ink.",
         wrong_turns=[
             WrongTurn(
                 "nowhere",
@@ -428,25 +428,27 @@ EXERCISES = [
             WrongTurn(
                 "per pixel, trained",
                 _maker(_Flattened, (2, 3), affine=True),
-                "A layer slips through that has a mean, a $\\gamma$ and a $\\beta$ per pixel. "
+                "A layer passes your test that has a mean, a $\\gamma$ and a $\\beta$ per pixel. "
                 "Which change of the input should a layer pass on that treats all places alike?",
             ),
             WrongTurn(
                 "per pixel",
                 _maker(_Flattened, (2, 3)),
-                "A layer with one mean per pixel slips through. If all images move, its statistics "
-                "move along, and in evaluation mode a fresh layer changes nothing: move a part of "
+                "A layer with one mean per pixel passes your test. If all images move, its "
+                "statistics "
+                "move along, and in inference mode a fresh layer changes nothing: move a part of "
                 "the batch, in training mode.",
             ),
             WrongTurn(
                 "per row",
                 _maker(_Flattened, (2,)),
-                "A layer with one mean per row slips through. Do you move images down, too?",
+                "A layer with one mean per row passes your test. Do you move images down, too?",
             ),
             WrongTurn(
                 "per column",
                 _maker(_Flattened, (3,)),
-                "A layer with one mean per column slips through. Do you move images sideways, too?",
+                "A layer with one mean per column passes your test. Do you move images sideways, "
+                "too?",
             ),
         ],
         hint=(
@@ -508,8 +510,8 @@ QUIZ = [
             "recompute the statistics": "The layers behind see other inputs than those that "
             "the running averages remember.",
             "set γ to 1 again": "That changes what the net computes.",
-            "nothing: it is in evaluation mode": "Evaluation mode uses the old statistics, "
-            "which belong to the net before surgery.",
+            "nothing: it is in inference mode": "Inference mode uses the old statistics, "
+            "which belong to the net before pruning.",
         },
         correct=0,
     ),

@@ -1,4 +1,4 @@
-"""The convolutional nets of notebook 10, what they read, and what surgery does to them.
+"""The convolutional nets of notebook 10, what they read, and what pruning does to them.
 
 Imported where torch is there: from bnlib.course.nb10 import nets.
 """

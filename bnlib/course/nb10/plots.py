@@ -157,6 +157,7 @@ def plot_moved(moved, *, live=None, ax=None):
             color="none", markeredgecolor="black", markeredgewidth=2.2, zorder=5,
         )  # fmt: skip
     ax.set(xlabel="digits moved by … pixels", ylabel="share of test digits right", ylim=(0, 1))
+    ax.set_title("Moved digits: three seeds, and a band over them")
     ax.set_xticks(pixels)
     ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
     text = "Medians at 0, 1, 2, 3 and 4 pixels. " + "; ".join(said) + "."
@@ -196,7 +197,10 @@ def plot_values(values):
     ticks = [2, 5, 10, 20, 50, 100, 200]
     ax.set_yticks(ticks, [f"{t}" for t in ticks])
     ax.minorticks_off()
-    ax.set(ylim=(2, 300), xlim=(0.5, 5.5), xlabel="convolution", ylabel="values that count")
+    ax.set(
+        ylim=(2, 300), xlim=(0.5, 5.5), xlabel="convolution", ylabel="values that count, per image"
+    )
+    ax.set_title("Five convolutions, three seeds, median channel")
     ax.legend(loc="lower left")
     there = ", ".join(f"{p:.0f}" for p in places)
     return described(ax, f"An image has {there} values per channel in convolutions 1 to 5. Those "
