@@ -373,7 +373,10 @@ def front_page(notebooks):
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     title, intro, *_ = readme.split("\n\n")
     picture = re.search(r"!\[([^\]]*)\]\(notebooks/(images/[^)]*)\)", readme)
-    known = {notebook.number: notebook for notebook in notebooks}
+    known, parts = {notebook.number: notebook for notebook in notebooks}, course_map()
+    listed = {number for *_, rows in parts for number, *_ in rows}
+    for number in sorted(known.keys() - listed):
+        parts[-1][3].append((number, known[number].name[3:].replace("_", " "), ""))
     lines = [title, "", intro, ""]
     if picture:
         lines += [f"![{' '.join(picture[1].split())}]({picture[2]})", ""]
@@ -386,7 +389,7 @@ def front_page(notebooks):
         "",
     ]
     tree = []
-    for part, name, tools, rows in course_map():
+    for part, name, tools, rows in parts:
         rows = [row for row in rows if row[0] in known]
         if not rows:
             continue
