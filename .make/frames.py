@@ -27,6 +27,10 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 IDLE = ("check", "claim", "hint", "progress", "quiz", "settle", "show", "solution")
 
 
+class NotDrawn(Exception):
+    """A notebook whose cells did not run as far as its explorers; the text holds the error."""
+
+
 def joined(text):
     """A notebook stores a text as one string or as a list of lines."""
     return text if isinstance(text, str) else "".join(text)
@@ -123,7 +127,7 @@ def frames_of(path, into=FRAMES):
         command = [sys.executable, __file__, "--draw", number, str(path), str(folder)]
         done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise RuntimeError(f"the explorers of {path.name} were not drawn:\n{done.stderr}")
+            raise NotDrawn(f"the explorers of {path.name} were not drawn:\n{done.stderr}")
         note.write_text(key)
     order = json.loads((folder / "order.json").read_text(encoding="utf-8"))
     return {entry["cell"]: folder / entry["name"] for entry in order}

@@ -34,7 +34,7 @@ from urllib.parse import unquote
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # this checkout's bnlib
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import vendor
-from frames import WIDGET, frames_of, joined
+from frames import WIDGET, NotDrawn, frames_of, joined
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
@@ -587,8 +587,8 @@ def main(names=()):
         sys.exit(f"bnlib: no notebook is named {' '.join(names)}")
     try:
         files = write_sources(notebooks, where)
-    except vendor.Missing as missing:
-        sys.exit(f"bnlib: {missing}")
+    except (vendor.Missing, NotDrawn) as trouble:
+        sys.exit(f"bnlib: {trouble}")
     shutil.rmtree(OUT, ignore_errors=True)
     strict = [] if names else ["--fail-on-warning", "--keep-going"]
     command = [sys.executable, "-m", "sphinx", "--quiet", *strict, "-d", SOURCE / "_doctrees"]
