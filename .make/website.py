@@ -433,12 +433,19 @@ def alone(notebook):
 def words_page(notebooks, places, repository):
     """The glossary: those cells of notebook 00 that hold its tables."""
     start = next((n for n in notebooks if n.number == "00"), None)
+    names = {notebook.number: notebook.name for notebook in notebooks}
+
+    def linked(match):
+        level, title, number = match.groups()
+        return f"{level} [{title}]({names[number]}.md)" if number in names else match[0]
+
     blocks = ["# Words, and where they are explained"]
     for cell in start.cells if start else ():
         text = joined(cell["source"])
         if cell["cell_type"] == "markdown" and "| word | meaning |" in text:
             text = prose(cell, start.name, places, repository)
-            blocks.append(re.sub(r"^(#+) Words.*$", "", text, flags=re.MULTILINE))
+            text = re.sub(r"^(#+) Words.*$", "", text, flags=re.MULTILINE)
+            blocks.append(re.sub(r"^(#+) (Notebook (\d\d).*)$", linked, text, flags=re.MULTILINE))
     return "\n\n".join(blocks) + "\n"
 
 

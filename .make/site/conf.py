@@ -48,6 +48,14 @@ autodoc_typehints = "none"
 COLUMNS = re.compile(r"\S.*? {2,}\S")  # name, two spaces or more, what it is
 
 
+def escaped(row):
+    """A row of plain text, in which `names` are code, as reStructuredText."""
+    pieces = re.split(r"`([^`]+)`", row)  # odd places hold code
+    pieces[::2] = [re.sub(r"([\\*`|_])", r"\\\1", piece) for piece in pieces[::2]]
+    pieces[1::2] = [f"``{piece}``\\ " for piece in pieces[1::2]]
+    return "".join(pieces).strip()
+
+
 def as_restructured_text(app, what, name, obj, options, lines):
     """Our docstrings are plain text with columns: show them so; prose flows, examples stay."""
     paragraphs, result = "\n".join(lines).strip("\n").split("\n\n"), []
@@ -61,7 +69,7 @@ def as_restructured_text(app, what, name, obj, options, lines):
         if any(COLUMNS.match(row.strip()) or row.startswith(" ") for row in rows):
             result += [".. code-block:: text", "", *("    " + row for row in rows), ""]
         elif rows:
-            result += [*(re.sub(r"([\\*`|_])", r"\\\1", row) for row in rows), ""]
+            result += [*map(escaped, rows), ""]
         if code:
             result += [".. code-block:: pycon", "", *("    " + row for row in code), ""]
     lines[:] = result
