@@ -88,6 +88,18 @@ def test_frames_end_where_nothing_can_be_left_out():
     assert len(frames(Line(), size=1).pictures) == 4
 
 
+def test_pictures_get_fewer_colors_where_nothing_can_be_left_out():
+    whole = frames(Line(), at_most=1).pictures
+    few = frames(Line(), at_most=1, size=int(0.9 * sum(map(len, whole)))).pictures
+    assert len(few) == len(whole)
+    assert sum(map(len, few)) <= 0.9 * sum(map(len, whole))
+    before, after = (
+        np.asarray(Image.open(io.BytesIO(pictures[0])).convert("RGB"), float)
+        for pictures in (whole, few)
+    )
+    assert np.abs(before - after).mean() < 2  # of 255
+
+
 def test_texts_of_a_thinned_slider_are_those_that_the_explorer_shows():
     slope = frames(Line(), at_most=20).spec["controls"][0]
     assert slope["texts"][0] == "-2.0 m/s"

@@ -54,8 +54,8 @@ def frames(explorer, at_most=AT_MOST, size=BYTES):
     """Draw an explorer over a grid of its controls' values: at most so many frames and bytes.
 
     Sliders are thinned out where there would be more, evenly and from end to end; where they stand
-    at first is always among what is left. Choices and switches stay whole. The explorer itself
-    stays where it is.
+    at first is always among what is left. Choices and switches stay whole: where their pictures
+    alone are too many bytes, they get fewer colours. The explorer itself stays where it is.
     """
     if at_most < 1:
         raise ValueError(f"at_most is {at_most}; it must be 1 or more")
@@ -76,12 +76,16 @@ def frames(explorer, at_most=AT_MOST, size=BYTES):
         if total <= size or thinned(explorer.controls, explorer.values, fewer) == grid:
             break
         at_most = fewer
+    pictures = [picture for _, picture in found]
+    for colors in (64, 32, 16):
+        if sum(map(len, pictures)) > size:
+            pictures = [fewer_colors(picture, colors) for _, picture in found]
     pairs = list(zip(explorer.controls, grid, strict=True))
     return Frames(
         spec={**explorer._spec, "controls": [_left(control, values) for control, values in pairs]},
         raw={c.name: _place(c, values, explorer.values[c.name]) for c, values in pairs},
         sentences=[text for text, _ in found],
-        pictures=[picture for _, picture in found],
+        pictures=pictures,
     )
 
 
@@ -135,6 +139,17 @@ def _digits(slider):
 
 def webp(pixels):
     """(H, W, 4) uint8 → bytes of a lossless WebP."""
+    return _encoded(Image.fromarray(pixels[:, :, :3]))
+
+
+def fewer_colors(picture, colors):
+    """A picture's bytes → those of the same picture in so many colours."""
+    image = Image.open(io.BytesIO(picture)).convert("RGB")
+    few = image.quantize(colors, Image.Quantize.MEDIANCUT, kmeans=2, dither=Image.Dither.NONE)
+    return _encoded(few.convert("RGB"))
+
+
+def _encoded(image):
     file = io.BytesIO()
-    Image.fromarray(pixels[:, :, :3]).save(file, "WEBP", lossless=True, quality=60, method=4)
+    image.save(file, "WEBP", lossless=True, quality=60, method=4)
     return file.getvalue()
