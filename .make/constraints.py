@@ -25,7 +25,7 @@ FOR_GPUS = re.compile(r"(nvidia|cuda)-|triton\b")  # come with torch's own build
 HEAD = """\
 # The exact versions that we test, for every platform: pip install -c constraints.txt -e .[course]
 # Written by `make constraints`. The lower bounds in pyproject.toml are tried out with
-# `uv pip install --resolution lowest-direct -e .[torch,course,test]` and the same tests.
+# `uv pip install --resolution lowest-direct -e .[torch,course,onnx,test]` and the same tests.
 """
 
 

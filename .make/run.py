@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import install  # noqa: E402 (beside this file, in a folder that is no package)
 
 ROOT = install.ROOT
-COURSE = {"torch", "course"}
+COURSE = {"torch", "course", "onnx"}
 
 # Each test process runs on one thread: there are as many processes as cores, and sums come out
 # in the same order everywhere.

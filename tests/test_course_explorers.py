@@ -15,7 +15,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
-from bnlib.course import nb10, nb14, nb15, nb16, stored_runs
+from bnlib.course import nb10, nb11, nb12, nb14, nb15, nb16, stored_runs
 from bnlib.course.kit import widget
 from bnlib.course.kit.asking import notebooks
 from bnlib.course.kit.explorer import Choice, Explorer, Slider, Switch, _Live, fast_png
@@ -225,6 +225,9 @@ MADE = {  # small data: what counts is that every value can be drawn
     "OtherLight": lambda kind, rng: kind(nb14.stored_runs()),
     "Routes": lambda kind, rng: kind(nb16.stored_runs()),
     "WhoIsDark": lambda kind, rng: kind(dict.fromkeys((*nb15.TESTS, nb15.TRAINING), "BS")),
+    "ManyDevices": lambda kind, rng: kind(nb12.stored_runs(), rng.normal(size=(4, 64))),
+    "DownTheNet": lambda kind, rng: kind(rng.random((256, 20))),
+    "WhereItStopped": lambda kind, rng: kind(nb11.stored_runs()),
 }
 
 

@@ -81,7 +81,8 @@ def dependency_closure(*extras):
 
 def test_everything_that_the_course_brings_is_pinned():
     for_gpus = re.compile(r"(nvidia|cuda)-|triton$|pytorch-triton")  # differ with torch's build
-    names = {name for name in dependency_closure("torch", "course") if not for_gpus.match(name)}
+    brought = dependency_closure("torch", "course", "onnx")
+    names = {name for name in brought if not for_gpus.match(name)}
     assert names <= {line.partition("==")[0] for line in PINS}
 
 
@@ -91,7 +92,7 @@ def test_everything_that_the_course_brings_is_pinned():
 def test_environment_holds_the_bounds_of_pyproject():
     course = {
         CONDA_NAMES.get(requirement.name, requirement.name): str(requirement.specifier)
-        for requirement in requirements("torch", "course")
+        for requirement in requirements("torch", "course", "onnx")
     }
     assert conda_specs() == {"python": ">=3.11,<3.14", "pip": "", **course}
 
@@ -170,7 +171,7 @@ def test_ci_runs_the_test_command_of_the_readme():
 
 
 def test_readme_gives_the_plain_pip_lines():
-    assert 'pip install -c constraints.txt -e ".[torch,course]"' in read("README.md")
+    assert 'pip install -c constraints.txt -e ".[torch,course,onnx]"' in read("README.md")
 
 
 @pytest.mark.parametrize(

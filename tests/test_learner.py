@@ -21,7 +21,7 @@ from bnlib.course.kit.exercises import PredictionExercise, ValueExercise
 from bnlib.course.kit.rubric import RubricExercise
 
 ROOT = Path(__file__).resolve().parent.parent
-SPINE = ("03", "04", "05", "06", "07", "09", "10", "16")  # they run whole
+SPINE = ("03", "04", "05", "06", "07", "09", "10", "15", "16")  # they run whole
 CHECK = re.compile(r'\bcheck\("([\d.]+)", (\w+)\)')
 MINE = re.compile(r'\bmine\("\w+"\)')
 

@@ -51,7 +51,7 @@ SHORTEST_ALT = 20  # characters
 SLIDE_TYPES = {"slide", "subslide", "fragment", "skip", "notes"}
 MOST_SLIDES = 30
 LONGEST_CODE_OF_A_SLIDE = 8  # lines
-HELD = {f"{n:02d}" for n in range(11)}  # notebooks whose slides and glossary links are held
+HELD = {f"{n:02d}" for n in range(18)}  # notebooks whose slides and glossary links are held
 
 GLOSSARY = "00_start_here.ipynb"
 ORDINARY = {"02": {"unit"}, "03": {"units"}}  # words that mean first a degree or a gram there

@@ -358,7 +358,8 @@ def test_convert_sync_batchnorm_leaves_subclasses_alone():
 
     model, x = nn.Sequential(Activated(3), nn.BatchNorm1d(3)), torch.randn(5, 3)
     want = copy.deepcopy(model)(x)
-    SyncBatchNorm.convert_sync_batchnorm(model)
+    with pytest.warns(UserWarning, match=r"not synchronized, .*: Activated '0'$"):
+        SyncBatchNorm.convert_sync_batchnorm(model)
     assert [type(layer) for layer in model] == [Activated, SyncBatchNorm]
     torch.testing.assert_close(model(x), want, rtol=1e-5, atol=1e-5)
 
@@ -366,6 +367,9 @@ def test_convert_sync_batchnorm_leaves_subclasses_alone():
 def test_convert_sync_batchnorm_leaves_lazy_layers_to_their_first_batch():
     layer = nn.LazyBatchNorm1d()
     assert type(SyncBatchNorm.convert_sync_batchnorm(layer)) is nn.LazyBatchNorm1d
+    layer(torch.randn(5, 3))
+    assert type(layer) is SyncBatchNorm
+    assert layer.process_group is None
 
 
 if __name__ == "__main__":

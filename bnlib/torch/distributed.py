@@ -5,6 +5,8 @@ Each process sums up its own share. What travels is four numbers a channel on th
 the way back. Every process then knows the statistics of the joint batch and goes on alone.
 """
 
+import warnings
+
 import torch
 import torch.distributed as dist
 from torch.autograd.function import once_differentiable
@@ -86,8 +88,9 @@ class SyncBatchNorm(OwnForward, torch.nn.modules.batchnorm._BatchNorm):
         """Turn every batch norm in the module, and the module itself if it is one, into this class.
 
         Works in place, so that parameters, buffers, hooks and sharing stay; returns the module.
-        torch.nn's classes and bnlib.torch's are turned; subclasses of them have code of their
-        own and stay what they are, not synchronized, and so do lazy ones.
+        torch.nn's classes and bnlib.torch's are turned, lazy ones at their first batch. Subclasses
+        of them have code of their own and stay what they are; a warning names them, since nothing
+        else would tell that they are not synchronized.
 
         >>> SyncBatchNorm.convert_sync_batchnorm(torch.nn.Sequential(torch.nn.BatchNorm2d(3)))
         Sequential(
@@ -95,10 +98,22 @@ class SyncBatchNorm(OwnForward, torch.nn.modules.batchnorm._BatchNorm):
                              track_running_stats=True)
         )
         """
-        for layer in module.modules():
+        left = []
+        for name, layer in module.named_modules():
             if type(layer) in KNOWN:
                 layer.__class__ = cls
-                layer.process_group = process_group
+            elif getattr(layer, "cls_to_become", None) in KNOWN:  # a lazy one's
+                layer.cls_to_become = cls
+            else:
+                if isinstance(layer, torch.nn.modules.batchnorm._BatchNorm):
+                    left.append(f"{type(layer).__name__} {name!r}")
+                continue
+            layer.process_group = process_group
+        if left:
+            warnings.warn(
+                f"not synchronized, since it may have code of its own: {', '.join(left)}",
+                stacklevel=2,
+            )
         return module
 
 
