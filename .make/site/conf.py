@@ -44,6 +44,7 @@ mathjax3_config = {
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
+toc_object_entries_show_parents = "hide"
 
 COLUMNS = re.compile(r"\S.*? {2,}\S")  # name, two spaces or more, what it is
 
