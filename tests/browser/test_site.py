@@ -33,10 +33,10 @@ FACTS = """() => ({
 AXE = """async () => (await axe.run({resultTypes: ["violations"], preload: false})).violations
   .filter((v) => ["serious", "critical"].includes(v.impact))
   .map((v) => `${v.id}: ${v.nodes.length} × ${v.nodes[0].html.slice(0, 150)}`)"""
-WHOLE = """() => Promise.all([...document.images].map((image) => {
+WHOLE = """() => [...document.images].every((image) => {
   image.loading = "eager";
-  return image.decode().catch(() => 0);
-}))"""
+  return image.complete;
+})"""
 DARK = "document.documentElement.dataset.theme === 'dark'"
 TYPESET = "() => !window.MathJax?.startup?.promise || MathJax.startup.promise.then(() => true)"
 
@@ -92,7 +92,7 @@ def seen(context, built, address, axe):
     found = {}
     for name in pages(built):
         page, asked, wrong = visit(context, address + name)
-        page.evaluate(WHOLE)
+        page.wait_for_function(WHOLE)
         facts = page.evaluate(FACTS) | {"asked": dict(asked), "wrong": wrong}
         page.add_script_tag(content=axe)
         page.add_style_tag(content="* { transition: none !important }")  # colours on their way
@@ -231,7 +231,7 @@ def test_explorer_moves_by_keyboard_and_says_so(context, built, address, with_ex
 
 def test_frames_are_fetched_when_they_are_wanted(context, address, with_explorer):
     page, asked, _ = visit(context, address + with_explorer)
-    page.evaluate(WHOLE)
+    page.wait_for_function(WHOLE)
     before = {url for url in asked if "/frames/" in url}
     assert len(before) == page.locator(".bn-explorer").count()
     with page.expect_request("**/frames/**"):
