@@ -13,9 +13,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 HELD = {
     "torch": "==2.13.0",  # the course's figures and timings were made with it
-    "numpy": "<2.5",  # 2.5 and the next three need Python 3.12 or newer
+    "numpy": "<2.5",  # 2.5 and those of the next three need Python 3.12 or newer
     "contourpy": "<1.4",
     "networkx": "<3.7",
+    "sphinx": "<9.1",
     "soupsieve": "<3",  # 3 and up need Python 3.11.5; Debian 12 has 3.11.2
 }
 TOOLS = ["uv", "hatchling", "editables"]  # what installs and builds bnlib itself

@@ -61,7 +61,7 @@ def test(python):
 
 
 def browser(python):
-    """run every notebook in a real JupyterLab in headless Chromium"""
+    """run every notebook in a real JupyterLab, and look at the website, in headless Chromium"""
     command = [python, "-m", "pytest", "-m", "browser", *arguments(), "tests/browser"]
     hand_over(command, quiet_environment())
 
@@ -80,6 +80,11 @@ def notebooks(python):
     """execute and normalise the notebooks (one of them: NB=03)"""
     command = [python, ".make/notebooks.py", "run", *notebook(), *arguments()]
     hand_over(command, quiet_environment())
+
+
+def site(python):
+    """make the course's website in .out/site (some notebooks alone: ARGS="03 05")"""
+    hand_over([python, ".make/website.py", *arguments()], quiet_environment())
 
 
 def data(python):
@@ -127,10 +132,11 @@ TARGETS = {  # name: what it does, and the extras of pyproject.toml that it need
     "fresh": (fresh, COURSE),
     "stop": (stop, COURSE),
     "test": (test, COURSE | {"test"}),
-    "browser": (browser, COURSE | {"test", "browser"}),
+    "browser": (browser, COURSE | {"test", "browser", "site"}),
     "bench": (bench, COURSE | {"test"}),
     "gpu": (gpu, COURSE | {"test"}),
     "notebooks": (notebooks, COURSE | {"test"}),
+    "site": (site, COURSE | {"site"}),
     "data": (data, set()),
     "lint": (lint, {"lint"}),
     "constraints": (constraints, set()),

@@ -148,6 +148,23 @@ def test_workflow_calls_the_same_targets(job):
     assert {"run": f"make {job}"} in workflow()["jobs"][job]["steps"]
 
 
+def pages_workflow():
+    return yaml.safe_load(read(".github/workflows/pages.yml"))["jobs"]
+
+
+def test_pages_workflow_publishes_what_make_site_makes():
+    steps = pages_workflow()["build"]["steps"]
+    assert {"run": "make site"} in steps
+    paths = [step["with"]["path"] for step in steps if "upload" in step.get("uses", "")]
+    assert paths == [".out/site", ".out/site/colab"]
+
+
+def test_pages_workflow_may_write_only_where_it_must():
+    assert "permissions" not in pages_workflow()["build"]
+    assert pages_workflow()["deploy"]["permissions"] == {"pages": "write", "id-token": "write"}
+    assert pages_workflow()["colab"]["permissions"] == {"contents": "write"}
+
+
 def test_ci_runs_the_test_command_of_the_readme():
     assert "make test" in read(".ci/run")
     assert re.search(r"^make test\b", read("README.md"), re.MULTILINE)

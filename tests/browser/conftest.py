@@ -14,7 +14,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tarfile
 import time
 import urllib.request
 from pathlib import Path
@@ -376,19 +375,11 @@ def lab(new_page):
 @pytest.fixture(scope="session")
 def axe():
     """The text of axe-core 4, from the npm registry; kept in .out/, which git ignores."""
-    folder = ROOT / ".out" / "axe-core"
-    script = folder / "axe.min.js"
-    if not script.is_file():
-        npm = shutil.which("npm")
-        if npm is None:
-            pytest.skip("axe-core is fetched with npm, which is not here: install Node.js")
-        folder.mkdir(parents=True, exist_ok=True)
-        packed = subprocess.run(
-            [npm, "pack", "axe-core@4", "--silent"], cwd=folder, capture_output=True, text=True
-        )
-        tarballs = list(folder.glob("axe-core-4*.tgz"))
-        if packed.returncode or not tarballs:
-            pytest.skip(f"npm could not fetch axe-core: {packed.stderr.strip()[:300]}")
-        with tarfile.open(tarballs[-1]) as tar:
-            script.write_bytes(tar.extractfile("package/axe.min.js").read())
-    return script.read_text(encoding="utf-8")
+    sys.path.insert(0, str(ROOT / ".make"))
+    import vendor
+
+    try:
+        folder = vendor.fetch("axe-core")
+    except vendor.Missing as missing:
+        pytest.skip(str(missing))
+    return (folder / "axe.min.js").read_text(encoding="utf-8")

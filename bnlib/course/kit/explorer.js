@@ -39,6 +39,7 @@ function control(spec, model, changed) {
   }
 
   const { low, high, step } = spec;
+  if (high === low) return { node: "", show: () => {} }; // nothing to choose
   const slider = element("input", { type: "range", id, min: low, max: high, step });
   const number = element("output", { for: id });
   const written = (value) =>
@@ -85,7 +86,9 @@ function render({ model, el }) {
   let url;
   const paint = () => {
     const old = url;
-    url = URL.createObjectURL(new Blob([model.get("_picture")], { type: "image/png" }));
+    const picture = model.get("_picture"); // bytes, or the address of a frame
+    url = typeof picture === "string" ? picture
+      : URL.createObjectURL(new Blob([picture], { type: "image/png" }));
     image.onload = () => old && URL.revokeObjectURL(old);
     image.src = url;
     clearTimeout(answer);
@@ -110,7 +113,7 @@ function render({ model, el }) {
 
   paint(); say(); move();
   const ratio = Math.min(Math.max(Math.ceil(window.devicePixelRatio * 4) / 4, 1), 2);
-  if (model.get("_ratio") !== ratio) {
+  if (model.get("_ratio") !== null && model.get("_ratio") !== ratio) {
     model.set("_ratio", ratio);
     model.save_changes();
   }
@@ -127,4 +130,69 @@ function render({ model, el }) {
   };
 }
 
-export default { render };
+// Without a kernel: the frames that were drawn for the page (kit/frames.py) answer in its place.
+
+class Frames {
+  constructor({ spec, raw, sentences, pictures }) {
+    this.values = { _spec: spec, _raw: raw, _ratio: null };
+    Object.assign(this, { sentences, pictures, listeners: {} });
+    this.turn();
+  }
+
+  // The last control's values run fastest.
+  number(raw) {
+    return this.values._spec.controls.reduce((number, one) => {
+      const count = one.kind === "range" ? one.high + 1 : one.kind === "switch" ? 2 : one.texts.length;
+      return number * count + Number(raw[one.name]);
+    }, 0);
+  }
+
+  turn() {
+    const number = this.number(this.values._raw);
+    this.values._picture = this.pictures[number];
+    this.values._text = this.sentences[number];
+  }
+
+  // Load what lies one step away, so that the next key press finds it.
+  prepare() {
+    const { _spec: spec, _raw: raw } = this.values;
+    for (const { name, kind } of spec.controls)
+      if (kind === "range")
+        for (const step of [-1, 1]) {
+          const next = this.number({ ...raw, [name]: raw[name] + step });
+          if (this.pictures[next]) new Image().src = this.pictures[next];
+        }
+  }
+
+  get(name) {
+    return this.values[name];
+  }
+
+  set(name, value) {
+    this.values[name] = value;
+  }
+
+  save_changes() {
+    this.turn();
+    for (const name of ["_picture", "_text", "_raw"])
+      (this.listeners[`change:${name}`] ?? []).forEach((heard) => heard());
+    this.prepare();
+  }
+
+  on(event, heard) {
+    (this.listeners[event] ??= []).push(heard);
+  }
+
+  off() {}
+}
+
+// Bring to life every explorer of a page: <div class="bn-frames"> around its JSON and its still picture.
+function play(page) {
+  for (const place of page.querySelectorAll(".bn-frames")) {
+    const data = JSON.parse(place.querySelector("script").textContent);
+    place.replaceChildren();
+    render({ model: new Frames(data), el: place });
+  }
+}
+
+export default { render, play };
