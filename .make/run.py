@@ -56,7 +56,7 @@ def test(python):
     """run the unit tests and every notebook, in parallel"""
     command = [python, "-m", "pytest", "-m", "not browser", "--ignore=tests/browser"]
     command += ["-n", str(cores()), "--dist", "loadfile", "--no-loadscope-reorder"]
-    longest_first = ["tests/test_notebooks.py", "tests", "bnlib"]
+    longest_first = ["tests/test_learner.py", "tests/test_notebooks.py", "tests", "bnlib"]
     hand_over([*command, *arguments(), *longest_first], quiet_environment())
 
 
