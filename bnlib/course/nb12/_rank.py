@@ -24,3 +24,8 @@ if __name__ == "__main__":
     faulthandler.dump_traceback_later(float(seconds))  # a rank that hangs says where
     runpy.run_path(script, run_name="__main__")
     faulthandler.cancel_dump_traceback_later()
+    # gloo's threads may still run: whoever takes the interpreter apart around them is now and then
+    # aborted ("terminate called without an active exception") after all work is done
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
