@@ -1,27 +1,21 @@
 """Repeat the training runs that notebook 10 shows, and store what they measured.
 
-usage: python data/build_10_runs.py [--jobs N] [--output FILE]
+usage: python data/build_10_runs.py [--jobs N] [--only PART …] [--output FILE]
 
 Every run is of the small convolutional net of bnlib/course/nb10/nets.py on the course's MNIST
 digits, in torch on the processor. README.md beside this file says what the arrays are. The runs
 take about ten minutes on two cores; --jobs says how many run at once (default: one per core).
-Nothing is downloaded.
+--only repeats the named parts and takes the others from FILE as they are. Nothing is downloaded.
 """
 
-import argparse
-import multiprocessing
-import os
 import sys
-import time
-from concurrent.futures import ProcessPoolExecutor
-from itertools import product
 from pathlib import Path
 
 import numpy as np
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]  # also before bnlib is installed
-from build_figure1_runs import pack  # noqa: E402
+import storing  # noqa: E402
 
 OUTPUT = HERE / "10_runs.npz"
 SEEDS = (0, 1, 2)
@@ -163,35 +157,13 @@ def constants():
     return {name: np.array(values) for name, values in axes.items()}
 
 
-def measure(parts, run_all=map):
-    """Train the nets of all parts. Returns name -> array, its first axes those of the grid."""
-    arrays, start = {}, time.monotonic()
-    for name, (axes, arguments, keep) in parts.items():
-        results = list(run_all(train_one, [arguments(*point) for point in product(*axes)]))
-        for key in keep:
-            stacked = np.stack([result[key] for result in results])
-            arrays[f"{name}_{key}"] = stacked.reshape(*map(len, axes), *stacked.shape[1:])
-        print(f"{name}: {len(results)} runs, {time.monotonic() - start:.0f} s", flush=True)
-    return arrays
-
-
 def train_one(arguments):
     return train(**arguments)
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N")
-    parser.add_argument("--output", type=Path, default=OUTPUT, metavar="FILE")
-    options = parser.parse_args(arguments)
-    for name in ("OMP", "OPENBLAS", "MKL", "VECLIB_MAXIMUM"):
-        os.environ[f"{name}_NUM_THREADS"] = "1"  # small products are fastest on one thread
-    with ProcessPoolExecutor(options.jobs, multiprocessing.get_context("spawn")) as pool:
-        arrays = measure(parts(), pool.map)
-    options.output.write_bytes(pack(constants() | arrays))
-    print(f"{options.output}: {options.output.stat().st_size:,} bytes")
+    runs = storing.over_grids(parts())
+    storing.repeat(__doc__, OUTPUT, runs, train_one, constants(), arguments)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,14 @@
 """Repeat the training runs that notebook 11 shows, and store what they measured.
 
-usage: python data/build_11_runs.py [--jobs N] [--output FILE]
+usage: python data/build_11_runs.py [--jobs N] [--only PART …] [--output FILE]
 
 Every run is of the small convolutional net of bnlib/course/nb11/nets.py on the course's MNIST
 digits, in torch on the processor. README.md beside this file says what the arrays are. The runs
 take about ten minutes on two cores; --jobs says how many run at once (default: one per core).
-Nothing is downloaded.
+--only repeats the named parts and takes the others from FILE as they are. Nothing is downloaded.
 """
 
-import argparse
-import multiprocessing
-import os
 import sys
-import time
-from concurrent.futures import ProcessPoolExecutor
 from itertools import product
 from pathlib import Path
 
@@ -21,7 +16,7 @@ import numpy as np
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]  # also before bnlib is installed
-from build_figure1_runs import pack  # noqa: E402
+import storing  # noqa: E402
 
 OUTPUT = HERE / "11_runs.npz"
 SEEDS = (0, 1, 2, 3, 4)
@@ -107,6 +102,11 @@ def parts():
     }
 
 
+def run_one(described):
+    part, seed = described
+    return parts()[part][0](seed)
+
+
 def constants():
     """The axes of the arrays, stored beside them."""
     from bnlib.course.nb11 import nets
@@ -120,30 +120,12 @@ def constants():
     return {name: np.array(values) for name, values in axes.items()}
 
 
-def measure(parts, run_all=map):
-    """Train the nets of all parts. Returns name -> array, its first axis the seeds."""
-    arrays, start = {}, time.monotonic()
-    for name, (function, seeds, keep) in parts.items():
-        results = list(run_all(function, seeds))
-        for key in keep:
-            arrays[f"{name}_{key}"] = np.stack([result[key] for result in results])
-        print(f"{name}: {len(results)} seeds, {time.monotonic() - start:.0f} s", flush=True)
-    return arrays
-
-
 def main(arguments=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N")
-    parser.add_argument("--output", type=Path, default=OUTPUT, metavar="FILE")
-    options = parser.parse_args(arguments)
-    for name in ("OMP", "OPENBLAS", "MKL", "VECLIB_MAXIMUM"):
-        os.environ[f"{name}_NUM_THREADS"] = "1"  # small products are fastest on one thread
-    with ProcessPoolExecutor(options.jobs, multiprocessing.get_context("spawn")) as pool:
-        arrays = measure(parts(), pool.map)
-    options.output.write_bytes(pack(constants() | arrays))
-    print(f"{options.output}: {options.output.stat().st_size:,} bytes")
+    runs = {
+        name: ((len(seeds),), [(name, seed) for seed in seeds], keep)
+        for name, (_, seeds, keep) in parts().items()
+    }
+    storing.repeat(__doc__, OUTPUT, runs, run_one, constants(), arguments)
 
 
 if __name__ == "__main__":

@@ -9,20 +9,14 @@ says how many run at once (default: one per core). --only names the parts to be 
 others stay as they are in the file. Nothing is downloaded.
 """
 
-import argparse
-import multiprocessing
-import os
 import sys
-import time
-from concurrent.futures import ProcessPoolExecutor
-from itertools import product
 from pathlib import Path
 
 import numpy as np
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]  # also before bnlib is installed
-from build_figure1_runs import pack  # noqa: E402
+import storing  # noqa: E402
 
 OUTPUT = HERE / "12_runs.npz"
 
@@ -141,48 +135,14 @@ def constants():
     return {name: np.array(values) for name, values in axes.items()}
 
 
-def measure(parts, run_all=map):
-    """Train the nets of all parts. Returns name -> array, its first axes those of the grid."""
-    arrays, start = {}, time.monotonic()
-    for name, (axes, run_of, keep) in parts.items():
-        results = list(run_all(train_one, [run_of(*point) for point in product(*axes)]))
-        for key in keep:
-            stacked = np.stack([result[key] for result in results])
-            arrays[f"{name}_{key}"] = stacked.reshape(*map(len, axes), *stacked.shape[1:])
-        print(f"{name}: {len(results)} runs, {time.monotonic() - start:.0f} s", flush=True)
-    return arrays
-
-
-def in_order(arrays):
-    """The arrays as the file has them, axes first, whichever part was repeated last."""
-    kept = [f"{name}_{key}" for name, (_, _, keep) in parts().items() for key in keep]
-    return {name: arrays[name] for name in (*constants(), *kept)}
-
-
 def train_one(run):
     function, arguments = run
     return function(*arguments)
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N")
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), metavar="PART")
-    parser.add_argument("--output", type=Path, default=OUTPUT, metavar="FILE")
-    options = parser.parse_args(arguments)
-    for name in ("OMP", "OPENBLAS", "MKL", "VECLIB_MAXIMUM"):
-        os.environ[f"{name}_NUM_THREADS"] = "1"  # small products are fastest on one thread
-    arrays = {}
-    if set(options.only) != set(PARTS) and options.output.exists():
-        with np.load(options.output) as file:
-            arrays = dict(file)
-    chosen = {name: part for name, part in parts().items() if name in options.only}
-    with ProcessPoolExecutor(options.jobs, multiprocessing.get_context("spawn")) as pool:
-        arrays |= measure(chosen, pool.map)
-    options.output.write_bytes(pack(in_order(arrays | constants())))
-    print(f"{options.output}: {options.output.stat().st_size:,} bytes")
+    runs = storing.over_grids(parts())
+    storing.repeat(__doc__, OUTPUT, runs, train_one, constants(), arguments)
 
 
 if __name__ == "__main__":

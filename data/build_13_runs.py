@@ -9,13 +9,8 @@ about twenty minutes on two cores; --jobs says how many run at once (default: on
 downloaded.
 """
 
-import argparse
 import functools
-import multiprocessing
-import os
 import sys
-import time
-from concurrent.futures import ProcessPoolExecutor
 from itertools import product
 from pathlib import Path
 
@@ -23,7 +18,7 @@ import numpy as np
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]  # also before bnlib is installed
-from build_figure1_runs import pack  # noqa: E402
+import storing  # noqa: E402
 
 OUTPUT = HERE / "13_runs.npz"
 SEEDS, MORE_SEEDS = (0, 1, 2), (0, 1, 2, 3, 4)
@@ -241,6 +236,13 @@ PARTS = {
     "decay": ({"arms": DECAY_ARMS, "rates": DECAY_RATES, "seeds": SEEDS}, train_decay),
 }  # fmt: skip
 
+# What each of these functions measures.
+MEASURED = (
+    ("accuracy", "running"), ("accuracy",), ("accuracy", "change", "cosine", "loss"),
+    ("change", "cosine"), ("loss",), ("accuracy", "longer"), ("accuracy", "angle", "length"),
+    ("accuracy",), ("accuracy", "gamma"),
+)  # fmt: skip
+
 
 def constants(parts=PARTS):
     """The axes of the arrays, stored beside them."""
@@ -265,40 +267,15 @@ def _digits():
 
 
 def _measure(job):
-    return measure_one(*job)
-
-
-def measure(parts, run_all=map):
-    """Measure all points of these parts. Returns name -> array; its first axes are the grid's."""
-    arrays, start = {}, time.monotonic()
-    for name in parts:
-        axes = PARTS[name][0]
-        results = list(run_all(_measure, [(name, point) for point in product(*axes.values())]))
-        for key in results[0]:
-            stacked = np.stack([np.asarray(result[key], np.float32) for result in results])
-            arrays[f"{name}_{key}"] = stacked.reshape(*map(len, axes.values()), *stacked.shape[1:])
-        print(f"{name}: {len(results)} runs, {time.monotonic() - start:.0f} s", flush=True)
-    return arrays
+    return {name: np.asarray(found, np.float32) for name, found in measure_one(*job).items()}
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N")
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), metavar="PART")
-    parser.add_argument("--output", type=Path, default=OUTPUT, metavar="FILE")
-    options = parser.parse_args(arguments)
-    for name in ("OMP", "OPENBLAS", "MKL", "VECLIB_MAXIMUM"):
-        os.environ[f"{name}_NUM_THREADS"] = "1"  # small products are fastest on one thread
-    kept = {}
-    if set(options.only) != set(PARTS) and options.output.exists():
-        with np.load(options.output) as file:
-            kept = {k: file[k] for k in file.files if k.split("_")[0] not in options.only}
-    with ProcessPoolExecutor(options.jobs, multiprocessing.get_context("spawn")) as pool:
-        arrays = measure(options.only, pool.map)
-    options.output.write_bytes(pack(dict(sorted((constants() | kept | arrays).items()))))
-    print(f"{options.output}: {options.output.stat().st_size:,} bytes")
+    runs = {
+        name: (tuple(map(len, axes.values())), [(name, p) for p in product(*axes.values())], keep)
+        for (name, (axes, _)), keep in zip(PARTS.items(), MEASURED, strict=True)
+    }
+    storing.repeat(__doc__, OUTPUT, runs, _measure, constants(), arguments)
 
 
 if __name__ == "__main__":

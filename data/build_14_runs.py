@@ -8,12 +8,7 @@ minutes on two cores; --jobs says how many run at once (default: one per core). 
 named parts and takes the others from FILE as they are. Nothing is downloaded.
 """
 
-import argparse
-import multiprocessing
-import os
 import sys
-import time
-from concurrent.futures import ProcessPoolExecutor
 from itertools import product
 from pathlib import Path
 
@@ -21,7 +16,7 @@ import numpy as np
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]  # also before bnlib is installed
-from build_figure1_runs import pack  # noqa: E402
+import storing  # noqa: E402
 
 OUTPUT = HERE / "14_runs.npz"
 SEEDS = (0, 1, 2)
@@ -231,48 +226,19 @@ def constants():
     return {name: np.array(values) for name, values in axes.items()}
 
 
-def measure(chosen, run_all=map):
-    """Train the nets of these parts. Returns name -> array, its first axes those of the grid."""
-    arrays, start = {}, time.monotonic()
-    for name in chosen:
-        _, axes, keep = parts()[name]
-        results = list(run_all(train_one, [(name, *point) for point in product(*axes)]))
-        for key in keep:
-            stacked = np.stack([np.float32(result[key]) for result in results])
-            arrays[f"{name}_{key}"] = stacked.reshape(*map(len, axes), *stacked.shape[1:])
-        print(f"{name}: {len(results)} runs, {time.monotonic() - start:.0f} s", flush=True)
-    return arrays
-
-
 def train_one(point):
     """What one run of a part measures: ("mlp", "BN", 2, 0, 0) and so on."""
     name, *arguments = point
-    return parts()[name][0](Digits(), *arguments)
+    found = parts()[name][0](Digits(), *arguments)
+    return {key: np.float32(values) for key, values in found.items()}
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N")
-    parser.add_argument("--output", type=Path, default=OUTPUT, metavar="FILE")
-    parser.add_argument("--only", nargs="+", choices=parts(), default=list(parts()), metavar="PART")
-    options = parser.parse_args(arguments)
-    for name in ("OMP", "OPENBLAS", "MKL", "VECLIB_MAXIMUM"):
-        os.environ[f"{name}_NUM_THREADS"] = "1"  # small products are fastest on one thread
-    with ProcessPoolExecutor(options.jobs, multiprocessing.get_context("spawn")) as pool:
-        arrays = measure(options.only, pool.map)
-    if set(options.only) < set(parts()) and options.output.exists():
-        with np.load(options.output) as file:
-            arrays = {name: file[name] for name in file.files} | arrays
-    options.output.write_bytes(pack(in_order(arrays | constants())))
-    print(f"{options.output}: {options.output.stat().st_size:,} bytes")
-
-
-def in_order(arrays):
-    """The arrays as the file has them, axes first, whichever part was repeated last."""
-    kept = [f"{name}_{key}" for name, (_, _, keep) in parts().items() for key in keep]
-    return {name: arrays[name] for name in (*constants(), *kept) if name in arrays}
+    runs = {
+        name: (tuple(map(len, axes)), [(name, *point) for point in product(*axes)], keep)
+        for name, (_, axes, keep) in parts().items()
+    }
+    storing.repeat(__doc__, OUTPUT, runs, train_one, constants(), arguments)
 
 
 if __name__ == "__main__":

@@ -9,25 +9,21 @@ on two cores; --jobs says how many run at once (default: one per core). --only r
 parts and takes the others from FILE as they are. Nothing is downloaded.
 """
 
-import argparse
 import copy
-import io
-import multiprocessing
-import os
 import sys
-import time
-import zipfile
-from concurrent.futures import ProcessPoolExecutor
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # also before bnlib is installed
-import bnlib.numpy as bn
-from bnlib.data import as_features, mnist10k
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent), str(HERE)]  # also before bnlib is installed
+import storing  # noqa: E402
 
-OUTPUT = Path(__file__).resolve().parent / "figure1_runs.npz"
+import bnlib.numpy as bn  # noqa: E402
+from bnlib.data import as_features, mnist10k  # noqa: E402
+
+OUTPUT = HERE / "figure1_runs.npz"
 BATCH = 60  # as in the paper
 SEEDS = (0, 1, 2)
 ACTIVATIONS = {"sigmoid": bn.Sigmoid, "relu": bn.ReLU}
@@ -294,62 +290,12 @@ def constants():
     return {name: np.array(values) for name, values in axes.items()}
 
 
-def main(arguments=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N")
-    parser.add_argument("--output", type=Path, default=OUTPUT, metavar="FILE")
-    parser.add_argument("--only", nargs="+", choices=parts(), default=list(parts()), metavar="PART")
-    options = parser.parse_args(arguments)
-    for name in ("OMP", "OPENBLAS", "MKL", "VECLIB_MAXIMUM"):
-        os.environ[f"{name}_NUM_THREADS"] = "1"  # small products are fastest on one thread
-    with ProcessPoolExecutor(options.jobs, multiprocessing.get_context("spawn")) as pool:
-        arrays = measure({name: parts()[name] for name in options.only}, pool.map)
-    if set(options.only) < set(parts()):
-        with np.load(options.output) as file:
-            arrays = {name: file[name] for name in file.files} | arrays
-    options.output.write_bytes(pack(in_order(arrays | constants())))
-    print(f"{options.output}: {options.output.stat().st_size:,} bytes")
-
-
-def in_order(arrays):
-    """The arrays as the file has them, axes first, whichever part was repeated last."""
-    kept = [f"{name}_{key}" for name, (_, _, keep) in parts().items() for key in keep]
-    return {name: arrays[name] for name in (*constants(), *kept)}
-
-
-def measure(parts, run_all=map):
-    """Train the nets of all parts, through run_all(function, arguments of each run).
-
-    Returns name -> array; its first axes are those of the part's grid.
-    """
-    arrays, start = {}, time.monotonic()
-    for name, (shape, runs, keep) in parts.items():
-        results = list(run_all(train_one, runs))
-        for key in keep:
-            stacked = np.stack([result[key] for result in results])
-            arrays[f"{name}_{key}"] = stacked.reshape(*shape, *stacked.shape[1:])
-        print(f"{name}: {len(results)} runs, {time.monotonic() - start:.0f} s", flush=True)
-    return arrays
-
-
 def train_one(arguments):
     return train(**arguments)
 
 
-def pack(arrays):
-    """Return an .npz file's bytes that depend on the arrays (and on zlib) alone: no clock in it."""
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:
-        for name, array in arrays.items():
-            entry = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
-            entry.compress_type, entry.create_system = zipfile.ZIP_DEFLATED, 3
-            entry.external_attr = 0o644 << 16
-            body = io.BytesIO()
-            np.lib.format.write_array(body, array, version=(1, 0), allow_pickle=False)
-            archive.writestr(entry, body.getvalue(), compresslevel=9)
-    return file.getvalue()
+def main(arguments=None):
+    storing.repeat(__doc__, OUTPUT, parts(), train_one, constants(), arguments)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,9 @@ A test of both backends reads
 """
 
 import dataclasses
+import importlib.util
+import sys
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -229,3 +232,19 @@ def pytest_xdist_make_scheduler(config, log):
             return case.split("-")[0] if case else super()._split_scope(nodeid)
 
     return Scheduling(config, log)
+
+
+@pytest.fixture(scope="session")
+def data_script():
+    """data_script("build_10_runs"): a script of data/, imported. They import each other."""
+
+    def load(name):
+        folder = Path(__file__).resolve().parents[1] / "data"
+        path = list(sys.path)
+        spec = importlib.util.spec_from_file_location(name, folder / f"{name}.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        sys.path[:] = path
+        return module
+
+    return load

@@ -1,8 +1,5 @@
 """Notebook 10: its nets do what the page says, its runs are the script's, its pictures are true."""
 
-import hashlib
-import sys
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import numpy as np
@@ -21,13 +18,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="module")
-def build():
-    path = list(sys.path)
-    spec = spec_from_file_location("build_10_runs", ROOT / "data" / "build_10_runs.py")
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    sys.path[:] = path
-    return module
+def build(data_script):
+    return data_script("build_10_runs")
 
 
 @pytest.fixture
@@ -257,34 +249,6 @@ def test_every_figure_says_what_it_shows(runs):
 # ── stored runs ─────────────────────────────────────────────────────────────────────────────────
 
 
-def test_the_file_holds_what_the_script_makes(build, runs):
-    names = {f"{part}_{key}" for part, (_, _, keep) in build.parts().items() for key in keep}
-    assert set(runs) == names | set(build.constants())
-
-
-def test_each_array_has_its_grid(build, runs):
-    for part, (axes, _, keep) in build.parts().items():
-        for key in keep:
-            assert runs[f"{part}_{key}"].shape[: len(axes)] == tuple(map(len, axes))
-
-
-def test_the_axes_are_the_scripts(build, runs):
-    for name, values in build.constants().items():
-        np.testing.assert_array_equal(runs[name], values)
-
-
 def test_a_short_run_repeats_the_stored_one(build, runs):
     short = build.train("N, H, W", 0.3, seed=0, steps=(100,))
     assert_allclose(short["accuracy"][0], runs["rates_accuracy"][1, 1, 4, 0, 0], atol=0.06)
-
-
-def test_runs_are_read_only(runs):
-    with pytest.raises(ValueError, match="read-only"):
-        runs["rates"][0] = 1
-
-
-def test_the_file_is_the_one_that_the_readme_names():
-    raw = (ROOT / "data" / "10_runs.npz").read_bytes()
-    readme = (ROOT / "data" / "README.md").read_text(encoding="utf-8")
-    assert hashlib.sha256(raw).hexdigest() in readme
-    assert f"({len(raw):,} bytes)" in readme

@@ -1,11 +1,9 @@
 """Notebook 11: its nets do what the page says, its runs are the script's, its pictures are true."""
 
-import hashlib
 import importlib.util
 import json
 import logging
 import sys
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import numpy as np
@@ -28,13 +26,8 @@ needs_onnx = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def build():
-    path = list(sys.path)
-    spec = spec_from_file_location("build_11_runs", ROOT / "data" / "build_11_runs.py")
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    sys.path[:] = path
-    return module
+def build(data_script):
+    return data_script("build_11_runs")
 
 
 @pytest.fixture
@@ -365,16 +358,6 @@ def test_every_figure_says_what_it_shows(runs):
 # ── stored runs ─────────────────────────────────────────────────────────────────────────────────
 
 
-def test_the_file_holds_what_the_script_makes(build, runs):
-    names = {f"{part}_{key}" for part, (_, _, keep) in build.parts().items() for key in keep}
-    assert set(runs) == names | set(build.constants())
-
-
-def test_the_axes_are_the_scripts(build, runs):
-    for name, values in build.constants().items():
-        np.testing.assert_array_equal(runs[name], values)
-
-
 def test_each_array_has_its_grid(build, runs):
     steps, bits = len(build.STEPS), len(build.BITS)
     shapes = {
@@ -389,15 +372,3 @@ def test_a_short_run_repeats_the_stored_one(runs):
     _, accuracy, means = nets.along_training(*nets.digits(), (50,), seed=0)
     assert_allclose(accuracy[-1], runs["along_accuracy"][0, -1, 4], atol=0.06)
     assert_allclose(means[-1, 0], runs["along_means"][0, -1, 4], atol=0.1)
-
-
-def test_runs_are_read_only(runs):
-    with pytest.raises(ValueError, match="read-only"):
-        runs["steps"][0] = 1
-
-
-def test_the_file_is_the_one_that_the_readme_names():
-    raw = (ROOT / "data" / "11_runs.npz").read_bytes()
-    readme = (ROOT / "data" / "README.md").read_text(encoding="utf-8")
-    assert hashlib.sha256(raw).hexdigest() in readme
-    assert f"({len(raw):,} bytes)" in readme

@@ -5,7 +5,6 @@ BNLIB_REPEATS=20 starts and kills processes 20 times in a row instead of twice.
 """
 
 import ast
-import hashlib
 import inspect
 import json
 import os
@@ -15,7 +14,6 @@ import socket
 import subprocess
 import sys
 import time
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import numpy as np
@@ -539,29 +537,8 @@ def test_every_figure_says_what_it_shows(runs, rng):
 
 
 @pytest.fixture(scope="module")
-def build():
-    path = list(sys.path)
-    spec = spec_from_file_location("build_12_runs", ROOT / "data" / "build_12_runs.py")
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    sys.path[:] = path
-    return module
-
-
-def test_the_file_holds_what_the_script_makes(build, runs):
-    names = {f"{part}_{key}" for part, (_, _, keep) in build.parts().items() for key in keep}
-    assert set(runs) == names | set(build.constants())
-
-
-def test_each_array_has_its_grid(build, runs):
-    for part, (axes, _, keep) in build.parts().items():
-        for key in keep:
-            assert runs[f"{part}_{key}"].shape[: len(axes)] == tuple(map(len, axes))
-
-
-def test_the_axes_are_the_scripts(build, runs):
-    for name, values in build.constants().items():
-        np.testing.assert_array_equal(runs[name], values)
+def build(data_script):
+    return data_script("build_12_runs")
 
 
 def test_short_runs_repeat_the_stored_ones(build, runs):
@@ -572,10 +549,3 @@ def test_short_runs_repeat_the_stored_ones(build, runs):
     )
     split = build.train_split("by class", "not synchronized", 0.1, seed=0, steps=(60,))
     assert_allclose(split["running"][0], runs["split_running"][1, 0, 0, 0, 0], atol=0.05)
-
-
-def test_the_file_is_the_one_that_the_readme_names():
-    raw = (ROOT / "data" / "12_runs.npz").read_bytes()
-    readme = (ROOT / "data" / "README.md").read_text(encoding="utf-8")
-    assert hashlib.sha256(raw).hexdigest() in readme
-    assert f"({len(raw):,} bytes)" in readme

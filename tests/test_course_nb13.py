@@ -1,8 +1,6 @@
 """The room of notebook 13: its nets, what it measures down the net and of gradients, its runs."""
 
 import copy
-import hashlib
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import numpy as np
@@ -21,12 +19,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="module")
-def build():
-    """The script that makes the stored runs, imported."""
-    spec = spec_from_file_location("build_13_runs", ROOT / "data" / "build_13_runs.py")
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def build(data_script):
+    return data_script("build_13_runs")
 
 
 @pytest.fixture(scope="module")
@@ -343,20 +337,6 @@ def test_explorer_tells_what_down_the_net_gives():
 # ── stored runs ─────────────────────────────────────────────────────────────────────────────────
 
 
-def test_each_array_has_its_grid(build, runs):
-    for part, (axes, _) in build.PARTS.items():
-        arrays = [a for name, a in runs.items()
-                  if name.startswith(f"{part}_") and name not in build.constants()]  # fmt: skip
-        assert arrays
-        for array in arrays:
-            assert array.shape[: len(axes)] == tuple(map(len, axes.values()))
-
-
-def test_the_axes_are_the_scripts(build, runs):
-    for name, values in build.constants().items():
-        np.testing.assert_array_equal(runs[name], values)
-
-
 def test_a_short_run_repeats_the_stored_one(build, runs):
     found = build.measure_one("parts", ("sigmoid, weights 0.1", "variance detached", 0.3, 0))
     assert_allclose(found["accuracy"], runs["parts_accuracy"][0, 6, 2, 0], atol=0.05)
@@ -367,10 +347,3 @@ def test_at_best_rate_takes_the_rate_with_the_best_median():
     assert nb13.best_rate(accuracy) == 1
     assert nb13.at_best_rate(accuracy).tolist() == [0.5, 0.6, 0.4]
     assert nb13.at_best_rate(accuracy, 10 * accuracy).tolist() == [5, 6, 4]
-
-
-def test_the_file_is_the_one_that_the_readme_names():
-    raw = (ROOT / "data" / "13_runs.npz").read_bytes()
-    readme = (ROOT / "data" / "README.md").read_text(encoding="utf-8")
-    assert hashlib.sha256(raw).hexdigest() in readme
-    assert f"({len(raw):,} bytes)" in readme

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import bnlib.numpy as bn
-from bnlib.course.kit.runs import stored_runs
+from bnlib.course.kit.runs import reader, stored_runs
 from bnlib.data import as_features, mnist10k
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -23,24 +23,6 @@ spec.loader.exec_module(build)
 @pytest.fixture
 def runs():
     return stored_runs()
-
-
-def test_the_file_holds_what_the_script_makes(runs):
-    names = {f"{part}_{key}" for part, (_, _, keep) in build.parts().items() for key in keep}
-    assert set(runs) == names | set(build.constants())
-
-
-@pytest.mark.parametrize("name", build.constants())
-def test_the_axes_are_the_scripts(runs, name):
-    np.testing.assert_array_equal(runs[name], build.constants()[name])
-
-
-@pytest.mark.parametrize("part", build.parts())
-def test_each_array_has_its_grid(runs, part):
-    shape, arguments, keep = build.parts()[part]
-    assert len(arguments) == np.prod(shape)
-    for key in keep:
-        assert runs[f"{part}_{key}"].shape[: len(shape)] == shape
 
 
 def test_the_curves_have_a_value_for_each_step(runs):
@@ -113,7 +95,7 @@ def test_measure_shapes_a_part(capsys):
         return {"place": place, "seed": seed, "rate": 0.1, "checkpoints": (0, 2), "examples": 120}
 
     part = build.grid((("none", "before"), (0, 1, 2)), arguments, keep=("accuracy", "finite"))
-    arrays = build.measure({"tiny": part})
+    arrays = build.storing.measure({"tiny": part}, build.train_one)
     assert arrays["tiny_accuracy"].shape == (2, 3, 2)
     assert arrays["tiny_finite"].all()
     assert "tiny: 6 runs" in capsys.readouterr().out
@@ -137,7 +119,7 @@ def test_only_repeats_the_named_part(tmp_path, monkeypatch, capsys):
     output = tmp_path / "runs.npz"
     output.write_bytes((ROOT / "data" / "figure1_runs.npz").read_bytes())
     monkeypatch.setattr(build, "BRAKE_RATES", (1.0,))
-    monkeypatch.setattr(build, "ProcessPoolExecutor", InThisProcess)
+    monkeypatch.setattr(build.storing, "ProcessPoolExecutor", InThisProcess)
     monkeypatch.setattr(build, "train_one", lambda arguments: {"accuracy": np.zeros(7)})
     build.main(["--only", "brake", "--output", str(output)])
     with np.load(output) as made:
@@ -160,8 +142,8 @@ class InThisProcess:
 
 def test_pack_is_an_npz_without_a_clock():
     arrays = {"a": np.arange(3), "b": np.ones((2, 2), np.float16)}
-    assert build.pack(arrays) == build.pack(arrays)
-    with np.load(io.BytesIO(build.pack(arrays))) as file:
+    assert build.storing.pack(arrays) == build.storing.pack(arrays)
+    with np.load(io.BytesIO(build.storing.pack(arrays))) as file:
         assert all((file[name] == array).all() for name, array in arrays.items())
 
 
@@ -175,8 +157,73 @@ def test_a_missing_file_names_the_remedy(tmp_path, monkeypatch):
         stored_runs.cache_clear()
 
 
-def test_the_file_is_the_one_that_the_readme_names():
-    raw = (ROOT / "data" / "figure1_runs.npz").read_bytes()
+# ---- all files of stored runs, and what their scripts share
+
+NAMES = ["figure1", "10", "11", "12", "13", "14", "16"]
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def stored(request, data_script):
+    """What a script would run (name of a part -> shape, runs, keep), its axes, and the file."""
+    script, told = data_script(f"build_{request.param}_runs"), {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(script.storing, "repeat", lambda *given: told.update(given=given))
+        script.main([])
+    _, output, described, _, constants, _ = told["given"]
+    return output, described, constants, reader(request.param)()
+
+
+def test_each_file_holds_what_its_script_makes(stored):
+    _, described, constants, runs = stored
+    names = {f"{part}_{key}" for part, (_, _, keep) in described.items() for key in keep}
+    assert set(runs) == names | set(constants)
+
+
+def test_each_stored_array_has_its_grid(stored):
+    _, described, _, runs = stored
+    for part, (shape, each, keep) in described.items():
+        assert len(each) == np.prod(shape)
+        for key in keep:
+            assert runs[f"{part}_{key}"].shape[: len(shape)] == shape
+
+
+def test_stored_axes_are_the_scripts(stored):
+    _, _, constants, runs = stored
+    for name, values in constants.items():
+        np.testing.assert_array_equal(runs[name], values)
+
+
+def test_stored_arrays_are_read_only(stored):
+    for array in stored[-1].values():
+        with pytest.raises(ValueError, match="read-only"):
+            array[...] = 0
+
+
+def test_each_file_is_the_one_that_the_readme_names(stored):
+    raw = stored[0].read_bytes()
     readme = (ROOT / "data" / "README.md").read_text(encoding="utf-8")
     assert hashlib.sha256(raw).hexdigest() in readme
     assert f"({len(raw):,} bytes)" in readme
+
+
+def test_repeating_one_part_keeps_the_others(data_script, tmp_path, capsys):
+    storing = data_script("storing")
+    runs = {
+        "a": ((2, 1), [{"accuracy": 0.1}, {"accuracy": 0.2}], ("accuracy",)),
+        "b": ((1,), [{"loss": 3.0, "left": 0}], ("loss",)),
+    }
+    output, constants = tmp_path / "x.npz", {"a_rates": np.array([1.0, 2.0])}
+    storing.repeat("A test.", output, runs, dict, constants, ["--jobs", "1"])
+    runs["b"] = ((1,), [{"loss": 4.0}], ("loss",))
+    storing.repeat("A test.", output, runs, dict, constants, ["--jobs", "1", "--only", "b"])
+    with np.load(output) as file:
+        assert file.files == ["a_rates", "a_accuracy", "b_loss"]
+        assert file["a_accuracy"].tolist() == [[0.1], [0.2]]
+        assert file["b_loss"].tolist() == [4.0]
+    assert "b: 1 runs" in capsys.readouterr().out
+
+
+def test_over_grids_describes_each_point():
+    storing = build.storing
+    runs = storing.over_grids({"a": (((1, 2), (0, 1, 3)), lambda x, y: x * y, ("accuracy",))})
+    assert runs == {"a": ((2, 3), [0, 1, 3, 0, 2, 6], ("accuracy",))}

@@ -23,10 +23,31 @@ def read_runs(file_name, rebuild):
     return MappingProxyType(arrays)
 
 
-@functools.lru_cache(maxsize=1)
-def stored_runs():
-    """Return the arrays of data/figure1_runs.npz by name, read-only, as `read_runs` does.
+def reader(name):
+    """The function stored_runs() of the file NAME_runs.npz in data/, which is read once."""
 
-    data/README.md says what each array is, data/build_figure1_runs.py makes them again.
+    @functools.lru_cache(maxsize=1)
+    def stored_runs():
+        return read_runs(f"{name}_runs.npz", rebuild=f"build_{name}_runs.py")
+
+    stored_runs.__doc__ = f"""Return the arrays of data/{name}_runs.npz by name, read-only.
+
+    data/README.md says what each array is, data/build_{name}_runs.py makes them again. Raises
+    FileNotFoundError as `read_runs` does.
     """
-    return read_runs("figure1_runs.npz", rebuild="build_figure1_runs.py")
+    return stored_runs
+
+
+stored_runs = reader("figure1")
+
+
+def best_rate(accuracy):
+    """(…, rates, seeds) -> (…): the place of the rate whose median over the seeds is highest."""
+    return np.median(accuracy, axis=-1).argmax(axis=-1)
+
+
+def at_best_rate(accuracy, values=None):
+    """(…, rates, seeds) -> (…, seeds): values (None: the accuracy itself) at the best rate."""
+    best = best_rate(accuracy)[..., None, None]
+    values = accuracy if values is None else values
+    return np.take_along_axis(values, best, axis=-2)[..., 0, :]

@@ -4,16 +4,23 @@ Imported where torch is there: from bnlib.course.nb10 import nets.
 """
 
 import copy
-import math
 
 import numpy as np
 import torch
 from torch import nn
 
 import bnlib.torch as bt
-from bnlib.data import as_features, mnist10k
+from bnlib.course.kit.nets import (
+    STRIDES,
+    WIDTHS,
+    digit_images,
+    norms_of,
+    with_hes_weights,
+    with_known_norms,
+)
 
-WIDTHS, STRIDES = (8, 16, 16, 32, 32), (2, 1, 2, 1, 2)  # channels of each convolution, and its step
+digits = digit_images
+
 BATCH = 60
 FARTHEST = 4  # pixels: the blank border of nearly every digit
 
@@ -38,17 +45,6 @@ SHARED = {
 }
 
 
-def digits(device="cpu"):
-    """(x_train, y_train, x_test, y_test): images (N, 1, 28, 28) from 0 to 1, and labels."""
-    data = mnist10k()
-    images = [
-        torch.tensor(as_features(x), device=device).view(-1, 1, 28, 28)
-        for x in (data.x_train, data.x_test)
-    ]
-    labels = [torch.tensor(y, device=device) for y in (data.y_train, data.y_test)]
-    return images[0], labels[0], images[1], labels[1]
-
-
 def conv_net(norm=None, *, he=True, seed=0):
     """Five times 3×3 convolution, norm, ReLU; the mean over the places; ten outputs.
 
@@ -66,23 +62,7 @@ def conv_net(norm=None, *, he=True, seed=0):
         layers += [nn.ReLU()] if make is None else [make(width, side), nn.ReLU()]
         channels = width
     model = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 10))
-    return _with_hes_weights(model) if he else model
-
-
-@torch.no_grad()
-def _with_hes_weights(model):
-    for layer in model:
-        if isinstance(layer, nn.Conv2d | nn.Linear):
-            gain = 1.0 if isinstance(layer, nn.Linear) else 2.0
-            layer.weight.normal_(0, math.sqrt(gain / layer.weight[0].numel()))
-            if layer.bias is not None:
-                layer.bias.zero_()
-    return model
-
-
-def norms_of(model):
-    """The layers of a net that have running statistics."""
-    return [layer for layer in model.modules() if getattr(layer, "running_mean", None) is not None]
+    return with_hes_weights(model) if he else model
 
 
 def with_statistics(model, x):
@@ -90,19 +70,9 @@ def with_statistics(model, x):
 
     Batch norms that bnlib does not know, such as the learner's, become its own by their state_dict.
     """
-    model = _with_known_norms(copy.deepcopy(model))
+    model = with_known_norms(model)
     if norms_of(model):
         bt.recompute_statistics(model, x[:1000].split(50))
-    return model
-
-
-def _with_known_norms(model):
-    for module in list(model.modules()):
-        for name, norm in list(module.named_children()):
-            if norm in norms_of(module) and not isinstance(norm, nn.modules.batchnorm._BatchNorm):
-                known = bt.BatchNorm1d(len(norm.running_mean)).to(norm.running_mean)
-                known.load_state_dict(norm.state_dict())
-                setattr(module, name, known.train(norm.training))
     return model
 
 

@@ -1,20 +1,10 @@
 """The stored training runs of notebook 10."""
 
-import functools
-
 import numpy as np
 
-from bnlib.course.kit.runs import read_runs
+from bnlib.course.kit.runs import reader
 
-
-@functools.lru_cache(maxsize=1)
-def stored_runs():
-    """Return the arrays of data/10_runs.npz by name, read-only.
-
-    data/README.md says what each array is, data/build_10_runs.py makes them again. Raises
-    FileNotFoundError as `read_runs` does.
-    """
-    return read_runs("10_runs.npz", rebuild="build_10_runs.py")
+stored_runs = reader("10")
 
 
 def moved_at_best_rate(runs):

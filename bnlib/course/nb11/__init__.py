@@ -4,6 +4,7 @@ The nets are in bnlib.course.nb11.nets and the export in bnlib.course.nb11.shipp
 and are imported on their own.
 """
 
+from bnlib.course.kit.runs import at_best_rate
 from bnlib.course.nb11.explorer import WhereItStopped
 from bnlib.course.nb11.plots import (
     plot_bits,
@@ -13,7 +14,7 @@ from bnlib.course.nb11.plots import (
     plot_stopped,
     plot_tuning,
 )
-from bnlib.course.nb11.runs import at_best_rate, stored_runs, tuned_by_way
+from bnlib.course.nb11.runs import stored_runs, tuned_by_way
 
 __all__ = [
     "WhereItStopped",

@@ -12,9 +12,10 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 import bnlib.torch as bt
-from bnlib.data import as_features, mnist10k
+from bnlib.course.kit.nets import STRIDES, WIDTHS, digit_images
 
-WIDTHS, STRIDES = (8, 16, 16, 32, 32), (2, 1, 2, 1, 2)  # channels of each convolution, and its step
+digits = digit_images
+
 BATCH, RATE = 60, 0.3
 MOMENTA = (0.1, 0.01, None)  # None: the plain average of all batches so far
 WATCHED = (2, 3, 5)  # channels of the last norm whose running means are kept
@@ -28,17 +29,6 @@ SHIFTS = {
 TUNED = 200  # labelled digits for fine-tuning
 TUNING_STEPS = {32: 60, 2: 300}  # digits in a batch -> steps
 WAYS = ("trained", "frozen", "recomputed, then frozen")
-
-
-def digits(device="cpu"):
-    """(x_train, y_train, x_test, y_test): images (N, 1, 28, 28) from 0 to 1, and labels."""
-    data = mnist10k()
-    images = [
-        torch.tensor(as_features(x), device=device).view(-1, 1, 28, 28)
-        for x in (data.x_train, data.x_test)
-    ]
-    labels = [torch.tensor(y, device=device) for y in (data.y_train, data.y_test)]
-    return images[0], labels[0], images[1], labels[1]
 
 
 def conv_net(norm=bt.BatchNorm2d, *, seed=0):

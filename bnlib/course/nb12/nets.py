@@ -3,17 +3,16 @@
 Imported where torch is there: from bnlib.course.nb12 import nets.
 """
 
-import math
-
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
 import bnlib.torch as bt
-from bnlib.data import as_features, mnist10k
+from bnlib.course.kit.nets import STRIDES, WIDTHS, digit_images, norms_of, with_hes_weights
+
+digits = digit_images
 
 NETS = ("MLP", "conv")
-WIDTHS, STRIDES = (8, 16, 16, 32, 32), (2, 1, 2, 1, 2)  # of the convolutions
 
 
 class _Ghost:
@@ -46,17 +45,6 @@ class Ghost2d(_Ghost, bt.BatchNorm2d):
     """`_Ghost` for (N, C, H, W)."""
 
 
-def digits(device="cpu"):
-    """(x_train, y_train, x_test, y_test): images (N, 1, 28, 28) from 0 to 1, and labels."""
-    data = mnist10k()
-    images = [
-        torch.tensor(as_features(x), device=device).view(-1, 1, 28, 28)
-        for x in (data.x_train, data.x_test)
-    ]
-    labels = [torch.tensor(y, device=device) for y in (data.y_train, data.y_test)]
-    return images[0], labels[0], images[1], labels[1]
-
-
 # ── nets ────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -70,7 +58,7 @@ def net(kind="MLP", devices=1, *, norm=True, seed=0):
     """
     torch.manual_seed(seed)
     layers = _conv_layers(devices, norm) if kind == "conv" else _mlp_layers(devices, norm)
-    return _with_hes_weights(nn.Sequential(*layers))
+    return with_hes_weights(nn.Sequential(*layers))
 
 
 def _mlp_layers(devices, norm):
@@ -96,26 +84,9 @@ def _norm(channels, devices, one, many):
     return [one(channels) if devices == 1 else many(channels, devices)]
 
 
-@torch.no_grad()
-def _with_hes_weights(model):
-    """He's weights: variance 2 / fan-in, and 1 / fan-in for the output layer."""
-    for layer in model:
-        if isinstance(layer, nn.Conv2d | nn.Linear):
-            gain = 1.0 if layer is model[-1] else 2.0
-            layer.weight.normal_(0, math.sqrt(gain / layer.weight[0].numel()))
-            if layer.bias is not None:
-                layer.bias.zero_()
-    return model
-
-
 def kind_of(model):
     """The name in NETS of a net that `net` made."""
     return "conv" if isinstance(model[0], nn.Conv2d) else "MLP"
-
-
-def norms_of(model):
-    """The batch norms of a net."""
-    return [layer for layer in model.modules() if hasattr(layer, "running_mean")]
 
 
 def with_statistics(model, x):

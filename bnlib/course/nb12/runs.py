@@ -1,20 +1,10 @@
 """The stored training runs of notebook 12."""
 
-import functools
-
 import numpy as np
 
-from bnlib.course.kit.runs import read_runs
+from bnlib.course.kit import runs as kit
 
-
-@functools.lru_cache(maxsize=1)
-def stored_runs():
-    """Return the arrays of data/12_runs.npz by name, read-only.
-
-    data/README.md says what each array is, data/build_12_runs.py makes them again. Raises
-    FileNotFoundError as `read_runs` does.
-    """
-    return read_runs("12_runs.npz", rebuild="build_12_runs.py")
+stored_runs = kit.reader("12")
 
 
 def at_best_rate(runs, kind, reading=-1):
@@ -25,9 +15,7 @@ def at_best_rate(runs, kind, reading=-1):
 
     Best is the rate with the highest median over the seeds.
     """
-    accuracy = runs[f"{kind}_accuracy"][..., reading]  # (batch, devices, rate, seed)
-    best = np.median(accuracy, axis=-1).argmax(axis=-1)[..., None, None]
-    return np.take_along_axis(accuracy, best, axis=2)[:, :, 0]
+    return kit.at_best_rate(runs[f"{kind}_accuracy"][..., reading])  # (batch, devices, rate, seed)
 
 
 def points_lost(accuracy):

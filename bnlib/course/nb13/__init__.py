@@ -3,6 +3,7 @@
 The nets are in bnlib.course.nb13.nets, which needs torch and is imported on its own.
 """
 
+from bnlib.course.kit.runs import at_best_rate, best_rate
 from bnlib.course.nb13.depth import down_the_net, factor_per_layer, in_a_wide_net
 from bnlib.course.nb13.explorer import DownTheNet
 from bnlib.course.nb13.plots import (
@@ -15,7 +16,7 @@ from bnlib.course.nb13.plots import (
     plot_turning,
     plot_variances,
 )
-from bnlib.course.nb13.runs import at_best_rate, best_rate, by_name, largest_steps, stored_runs
+from bnlib.course.nb13.runs import by_name, largest_steps, stored_runs
 
 __all__ = [
     "DownTheNet",

@@ -13,7 +13,9 @@ from torch import nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 import bnlib.torch as bt
-from bnlib.data import as_features, mnist10k
+from bnlib.course.kit.nets import digit_rows
+
+digits = digit_rows
 
 WIDTH, BATCH, STEPS = 100, 60, 200
 EPS = 1e-5
@@ -28,14 +30,6 @@ NETS = {
     "tanh": {"activation": "tanh", "depth": 6, "std": None},
     "linear": {"activation": "linear", "depth": 6, "std": None},
 }
-
-
-def digits(device="cpu"):
-    """(x_train, y_train, x_test, y_test): digits (N, 784) from 0 to 1, and labels."""
-    data = mnist10k()
-    x = [torch.tensor(as_features(part), device=device) for part in (data.x_train, data.x_test)]
-    y = [torch.tensor(part, device=device) for part in (data.y_train, data.y_test)]
-    return x[0], y[0], x[1], y[1]
 
 
 def mlp(norm=None, net="sigmoid, weights 0.1", *, seed=0, scale=1.0):

@@ -14,10 +14,11 @@ from torch.nn import functional as F
 
 import bnlib.numpy as bn
 import bnlib.torch as bt
+from bnlib.course.kit.nets import STRIDES, WIDTHS, digit_images, with_hes_weights
 from bnlib.course.nb14.exercises import r_and_d
-from bnlib.data import as_features, mnist10k
 
-WIDTHS, STRIDES = (8, 16, 16, 32, 32), (2, 1, 2, 1, 2)  # channels of each convolution, and its step
+digits = digit_images
+
 PLACES = (196, 196, 49, 49, 16)  # H·W behind each of them
 BATCH = 60
 BLANK = 8  # a sequence in training begins with up to so many blank rows
@@ -148,29 +149,6 @@ NORMS_LAST = {  # of features that lie last, (N, T, D)
 # ── nets ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def digits(device="cpu"):
-    """(x_train, y_train, x_test, y_test): images (N, 1, 28, 28) from 0 to 1, and labels."""
-    data = mnist10k()
-    images = [
-        torch.tensor(as_features(x), device=device).view(-1, 1, 28, 28)
-        for x in (data.x_train, data.x_test)
-    ]
-    labels = [torch.tensor(y, device=device) for y in (data.y_train, data.y_test)]
-    return images[0], labels[0], images[1], labels[1]
-
-
-@torch.no_grad()
-def _with_hes_weights(model):
-    """He's: variance 2 / fan-in, 1 / fan-in for the ten outputs; biases 0."""
-    for layer in model.modules():
-        if isinstance(layer, nn.Conv2d | nn.Linear):
-            gain = 1.0 if layer.weight.shape[0] == 10 else 2.0
-            layer.weight.normal_(0, math.sqrt(gain / layer.weight[0].numel()))
-            if layer.bias is not None:
-                layer.bias.zero_()
-    return model
-
-
 def mlp(norm=None, seed=0, width=100):
     """Two hidden layers: Linear, norm, ReLU; then ten outputs. It takes images."""
     torch.manual_seed(seed)
@@ -179,7 +157,7 @@ def mlp(norm=None, seed=0, width=100):
         layers.append(nn.Linear(size, width, bias=norm is None))
         layers += [nn.ReLU()] if norm is None else [norm(width), nn.ReLU()]
         size = width
-    return _with_hes_weights(nn.Sequential(*layers, nn.Linear(width, 10)))
+    return with_hes_weights(nn.Sequential(*layers, nn.Linear(width, 10)))
 
 
 def conv_net(norm=None, seed=0, conv=nn.Conv2d, gain=1.0):
@@ -195,7 +173,7 @@ def conv_net(norm=None, seed=0, conv=nn.Conv2d, gain=1.0):
         layers[-1].gain = gain
         layers += [nn.ReLU()] if norm is None else [norm(width), nn.ReLU()]
         channels = width
-    return _with_hes_weights(
+    return with_hes_weights(
         nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 10))
     )
 
@@ -269,7 +247,7 @@ def residual_net(norm=None, seed=0, blocks=20, width=64):
     """Twenty residual blocks of 64 features. It takes images."""
     torch.manual_seed(seed)
     last = [] if norm is None else [norm(width)]
-    return _with_hes_weights(
+    return with_hes_weights(
         nn.Sequential(
             nn.Flatten(),
             nn.Linear(784, width),

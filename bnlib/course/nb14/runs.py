@@ -1,27 +1,10 @@
 """The stored training runs of notebook 14."""
 
-import functools
-
 import numpy as np
 
-from bnlib.course.kit.runs import read_runs
+from bnlib.course.kit.runs import at_best_rate, reader
 
-
-@functools.lru_cache(maxsize=1)
-def stored_runs():
-    """Return the arrays of data/14_runs.npz by name, read-only.
-
-    data/README.md says what each array is, data/build_14_runs.py makes them again. Raises
-    FileNotFoundError as `read_runs` does.
-    """
-    return read_runs("14_runs.npz", rebuild="build_14_runs.py")
-
-
-def at_best_rate(accuracy):
-    """(…, rates, seeds) -> (…, seeds): the seeds at the rate whose median over them is highest."""
-    medians = np.median(accuracy, axis=-1)
-    best = medians.argmax(-1)[..., None, None]
-    return np.take_along_axis(accuracy, best, axis=-2)[..., 0, :]
+stored_runs = reader("14")
 
 
 def by_norm(runs, part, reading):

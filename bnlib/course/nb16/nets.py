@@ -14,7 +14,9 @@ import torch
 from torch import nn
 
 import bnlib.torch as bt
-from bnlib.data import as_features, mnist10k
+from bnlib.course.kit.nets import digit_rows, norms_of, with_known_norms
+
+digits = digit_rows
 
 DEPTH, WIDTH = 30, 64
 BATCH, STEPS = 60, 300
@@ -27,14 +29,6 @@ NORMS = {
     "LN": nn.LayerNorm,
     "RMS": nn.RMSNorm,
 }
-
-
-def digits(device="cpu"):
-    """(x_train, y_train, x_test, y_test): pixels (N, 784) from 0 to 1, and labels."""
-    data = mnist10k()
-    pixels = [torch.tensor(as_features(x), device=device) for x in (data.x_train, data.x_test)]
-    labels = [torch.tensor(y, device=device) for y in (data.y_train, data.y_test)]
-    return pixels[0], labels[0], pixels[1], labels[1]
 
 
 def deep_net(norm=None, *, activation="sigmoid", weights="torch", output=None, depth=DEPTH, seed=0):
@@ -108,27 +102,6 @@ def residual_net(*, activation="sigmoid", depth=DEPTH, seed=0):
 def optimizer_of(model, name, rate):
     """SGD or Adam by name, for all of a model's parameters."""
     return {"SGD": torch.optim.SGD, "Adam": torch.optim.Adam}[name](model.parameters(), rate)
-
-
-def norms_of(model):
-    """The layers of a net that have running statistics."""
-    return [layer for layer in model.modules() if getattr(layer, "running_mean", None) is not None]
-
-
-def with_known_norms(model):
-    """A copy in which batch norms that bnlib does not know, such as yours, are bnlib's.
-
-    Their numbers travel by state_dict, so the copy gives what the model gives.
-    """
-    model = copy.deepcopy(model)
-    for module in list(model.modules()):
-        for name, norm in list(module.named_children()):
-            if norm in norms_of(module) and not isinstance(norm, nn.modules.batchnorm._BatchNorm):
-                known = bt.BatchNorm1d(len(norm.running_mean), eps=getattr(norm, "eps", 1e-5))
-                known = known.to(norm.running_mean)
-                known.load_state_dict(norm.state_dict())
-                setattr(module, name, known.train(norm.training))
-    return model
 
 
 def with_statistics(model, x):
