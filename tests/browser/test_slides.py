@@ -25,7 +25,9 @@ MEASURE = """([smallest, lowest]) => {
   const found = { outside: [], small: [], low: [] };
   const scale = innerWidth / 1280, named = (node) =>
     `${node.tagName.toLowerCase()}.${node.getAttribute("class") ?? ""}`;
-  for (let i = 0; i < Reveal.getTotalSlides(); i++) for (const fragment of [-1, 99]) {
+  const steps = Reveal.getSlides().flatMap((slide, i) =>
+    slide.querySelector(".fragment") ? [[i, -1], [i, 99]] : [[i, -1]]);
+  for (const [i, fragment] of steps) {
     Reveal.slide(i, 0, fragment);
     const slide = Reveal.getCurrentSlide(), body = slide.querySelector(".body");
     const here = `slide ${i + 1}: `, whole = slide.getBoundingClientRect();
@@ -37,8 +39,8 @@ MEASURE = """([smallest, lowest]) => {
     if (Math.abs(whole.width - innerWidth) > 1 || Math.abs(whole.height - innerHeight) > 1)
       found.outside.push(`${here}the slide is ${whole.width} × ${whole.height}`);
     const stage = body.getBoundingClientRect();
-    for (const node of slide.querySelectorAll("*")) {
-      if (node.closest(".notes, .unseen, svg *") || !node.checkVisibility()) continue;
+    for (const node of slide.querySelectorAll(":not(.notes, .notes *, .unseen, .unseen *, svg *)")) {
+      if (!node.checkVisibility()) continue;
       if (getComputedStyle(node).display === "inline" && !node.matches("svg, img")) continue;
       if (body.contains(node) && node !== body && !node.matches(".course"))
         inside(stage, node, "its place");
