@@ -154,6 +154,12 @@ def test_tally_follows_the_slide_that_asks():
     assert [[b.kind for b in slide.blocks] for slide in made] == [["vote", "text"], ["tally"], []]
 
 
+def test_stills_draw_no_frames(tmp_path):
+    path = next(p for p in STORED if slides.explorer_cells(slides.read(p).cells))
+    assert slides.frames_of(path, tmp_path, draw=False) == {}
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_long_line_of_code_loses_its_comment():
     assert slides.fitting("x = 1  # " + "a" * 80) == "x = 1"
     assert slides.fitting("x = 1  # a") == "x = 1  # a"

@@ -39,7 +39,8 @@ MEASURE = """([smallest, lowest]) => {
     if (Math.abs(whole.width - innerWidth) > 1 || Math.abs(whole.height - innerHeight) > 1)
       found.outside.push(`${here}the slide is ${whole.width} × ${whole.height}`);
     const stage = body.getBoundingClientRect();
-    for (const node of slide.querySelectorAll(":not(.notes, .notes *, .unseen, .unseen *, svg *)")) {
+    const unseen = ".notes, .notes *, .unseen, .unseen *, svg *";
+    for (const node of slide.querySelectorAll(`:not(${unseen})`)) {
       if (!node.checkVisibility()) continue;
       if (getComputedStyle(node).display === "inline" && !node.matches("svg, img")) continue;
       if (body.contains(node) && node !== body && !node.matches(".course"))
