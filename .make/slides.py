@@ -358,7 +358,7 @@ def height_of(text, size, width):
     """About how many pixels a text takes, set in a size within a width."""
     plain = re.sub(r"\$\$.+?\$\$", "FFFFFFFF\n\n", text, flags=re.DOTALL)
     plain = re.sub(r"\$[^$]+\$", "FFFF", plain)
-    lines = [line for line in plain.split("\n") if line.strip()]
+    lines = [line.strip(" |") for line in plain.split("\n") if line.strip(" |-:")]
     a_line = width / (LETTER * size)
     return sum(-(-len(line) // a_line) * LINE * size + 0.4 * size for line in lines)
 
