@@ -64,7 +64,7 @@ if PINNED:
     }
 
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
-KEPT_CELL_METADATA = ("slideshow", "tags")
+KEPT_CELL_METADATA = ("slide", "slideshow", "tags")
 KEPT_METADATA = ("authors", "title")
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"

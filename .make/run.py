@@ -61,7 +61,7 @@ def test(python):
 
 
 def browser(python):
-    """run every notebook in a real JupyterLab, and look at the website, in headless Chromium"""
+    """run every notebook in a real JupyterLab, and look at website and decks, in Chromium"""
     command = [python, "-m", "pytest", "-m", "browser", *arguments(), "tests/browser"]
     hand_over(command, quiet_environment())
 
@@ -85,6 +85,11 @@ def notebooks(python):
 def site(python):
     """make the course's website in .out/site (some notebooks alone: ARGS="03 05")"""
     hand_over([python, ".make/website.py", *arguments()], quiet_environment())
+
+
+def slides(python):
+    """make the decks for a lecture hall in .out/slides (some alone: ARGS="03 05")"""
+    hand_over([python, ".make/slides.py", *arguments()], quiet_environment())
 
 
 def data(python):
@@ -132,11 +137,12 @@ TARGETS = {  # name: what it does, and the extras of pyproject.toml that it need
     "fresh": (fresh, COURSE),
     "stop": (stop, COURSE),
     "test": (test, COURSE | {"test"}),
-    "browser": (browser, COURSE | {"test", "browser", "site"}),
+    "browser": (browser, COURSE | {"test", "browser", "site", "slides"}),
     "bench": (bench, COURSE | {"test"}),
     "gpu": (gpu, COURSE | {"test"}),
     "notebooks": (notebooks, COURSE | {"test"}),
     "site": (site, COURSE | {"site"}),
+    "slides": (slides, COURSE | {"slides"}),
     "data": (data, set()),
     "lint": (lint, {"lint"}),
     "constraints": (constraints, set()),

@@ -21,16 +21,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "msedge")
-ARGUMENTS = [
-    "--no-sandbox",  # a container's root may not use it, and only our own pages are opened
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+sys.path.insert(0, str(ROOT / ".make"))
+import vendor  # noqa: E402 (beside what stands behind make, in a folder that is no package)
+from chromium import ARGUMENTS, find  # noqa: E402
+
 START_UP = 60  # seconds that the server may take
 
 
@@ -47,7 +41,7 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="session")
 def chromium():
     pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+    path = find()
     if path is None:
         pytest.skip("no Chromium found: install Chromium or Chrome, or set CHROMIUM to its path")
     return path
@@ -375,9 +369,6 @@ def lab(new_page):
 @pytest.fixture(scope="session")
 def axe():
     """The text of axe-core 4, from the npm registry; kept in .out/, which git ignores."""
-    sys.path.insert(0, str(ROOT / ".make"))
-    import vendor
-
     try:
         folder = vendor.fetch("axe-core")
     except vendor.Missing as missing:
