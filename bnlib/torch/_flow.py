@@ -147,7 +147,7 @@ class _Tracer(torch.fx.Tracer):
 
     def held(self):
         if any(symbol() is not None for _, symbol in self.symbols):
-            gc.collect()  # what only cycles hold is nobody's; it takes a large process half a second
+            gc.collect()  # what only cycles hold is nobody's; half a second in a large process
         return [node for node, symbol in self.symbols if symbol() is not None]
 
 
