@@ -210,7 +210,7 @@ def widget_order(cells, widgets):
 def with_small_pictures(text):
     """Return a notebook's text with every PNG a third of its size: some figures have a palette.
 
-    text  str, a notebook file as executed() makes it; its pictures were drawn for speed
+    text  str, a notebook file whose pictures were drawn for speed
     """
     nb = json.loads(text)
     for cell in nb["cells"]:
@@ -371,7 +371,7 @@ def find(names, folder=NOTEBOOKS):
 def run(path):
     """Execute and normalise a notebook in place. Returns a line that says what came of it."""
     old = path.read_text(encoding="utf-8")
-    new = with_small_pictures(executed(path, old))
+    new = executed(path, old)
     if new != old:
         path.write_text(new, encoding="utf-8", newline="\n")
     return "unchanged" if new == old else "written"
@@ -384,7 +384,7 @@ def check(path):
     version of Python.
     """
     old = path.read_text(encoding="utf-8")
-    new = with_small_pictures(executed(path, old))
+    new = executed(path, old)
     if difference := first_difference(_without_varying(old), _without_varying(new)):
         raise CellFailed(difference)
     return "the same bytes" if old == new else "the same, but for outputs that are marked to vary"
@@ -408,11 +408,15 @@ def normalise_file(path):
     return "unchanged" if new == old else "written"
 
 
-def executed(path, text, environment=ENVIRONMENT):
-    """Return the text of a notebook file as a fresh execution makes it."""
+def executed(path, text, environment=ENVIRONMENT, small=True):
+    """Return the text of a notebook file as a fresh execution makes it.
+
+    small  False leaves its pictures three times as large: where nobody stores them
+    """
     nb = nbformat.reads(normalise(text), as_version=4)
     nb = execute(nb, path.resolve().parent, environment=environment)
-    return normalise(nbformat.writes(nb))
+    text = normalise(nbformat.writes(nb))
+    return with_small_pictures(text) if small else text
 
 
 def main(arguments=None):

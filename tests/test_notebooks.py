@@ -728,7 +728,7 @@ def fresh(notebook):
         try:
             environment = tool.ENVIRONMENT | (tool.OTHER_ARITHMETIC if OTHER else {})
             path = FOLDER / notebook.name
-            RUNS[notebook.name] = tool.executed(path, notebook.text, environment)
+            RUNS[notebook.name] = tool.executed(path, notebook.text, environment, small=False)
         except tool.CellFailed as error:
             RUNS[notebook.name] = error
     if isinstance(RUNS[notebook.name], Exception):
