@@ -92,8 +92,8 @@ def plot_placements(steps, panels, *, size=(11.0, 4.4)):
             place + beside, gap, color=COLORS["black"], marker="D", linestyle="none",
             markersize=9, label="one seed" if place == 0 else None,
         )  # fmt: skip
-        axes[-1].plot([place - 0.22, place + 0.22], [gap.mean()] * 2, color=COLORS["purple"],
-                      linestyle="-", label="mean" if place == 0 else None)  # fmt: skip
+        axes[-1].plot([place - 0.22, place + 0.22], [np.median(gap)] * 2, color=COLORS["purple"],
+                      linestyle="-", label="middle seed" if place == 0 else None)  # fmt: skip
     axes[-1].set_xticks(range(len(panels)), list(panels))
     axes[-1].set(xlim=(-0.5, len(panels) - 0.5), ylabel="after − before (points)")
     axes[-1].set_title("gap at the end")
