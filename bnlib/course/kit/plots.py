@@ -39,9 +39,10 @@ def legend_below(fig, handles, labels, *, ncols, live=()):
     """
     markers = list(dict.fromkeys(live))
     if markers:
+        size = max(7, min(11, 22 / len(markers)))  # of all of them side by side
         outlines = (
-            Line2D([], [], linestyle="none", marker=marker, markersize=min(11, 22 / len(markers)),
-                   color="none", markeredgecolor="black", markeredgewidth=2)
+            Line2D([], [], linestyle="none", marker=marker, markersize=size, color="none",
+                   markeredgecolor="black", markeredgewidth=2)
             for marker in markers
         )  # fmt: skip
         handles, labels = [*handles, tuple(outlines)], [*labels, "black: run here"]
@@ -50,7 +51,7 @@ def legend_below(fig, handles, labels, *, ncols, live=()):
         labels,
         loc="outside lower center",
         ncols=ncols,
-        handlelength=2 + 0.2 * len(markers),
+        handlelength=max(2 + 0.2 * len(markers), 0.8 * len(markers)),
         columnspacing=1.4,
         handler_map={tuple: HandlerTuple(ndivide=None, pad=0)},
     )
