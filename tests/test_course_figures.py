@@ -23,7 +23,7 @@ from bnlib.course.kit.figures import (
     small_png,
 )
 from bnlib.course.kit.markup import CSS
-from bnlib.course.kit.style import CARD, COLORS, HATCHES, LINESTYLES, MARKERS, NETS
+from bnlib.course.kit.style import CARD, COLORS, HATCHES, LINESTYLES, MARKERS, NETS, OTHERS
 
 ALT = "A line that rises from 1 to 3."
 
@@ -211,6 +211,12 @@ def test_each_net_has_one_look_of_three_channels():
     assert looks[0] == (COLORS["vermillion"], "-", "o")
     for channel in zip(*looks, strict=True):
         assert len(set(channel)) == len(NETS)
+
+
+def test_other_things_differ_from_the_nets_in_everything():
+    looks = [*NETS.values(), *OTHERS]
+    for key in ("color", "linestyle", "marker"):
+        assert len({str(look[key]) for look in looks}) == len(looks)
 
 
 def contrast(color, ground):

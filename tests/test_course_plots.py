@@ -148,3 +148,30 @@ MISFITS = {
 def test_plot_refuses_what_does_not_fit(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_legend_below_shows_the_outline_of_each_marker_once():
+    fig, ax = plots.figure()
+    (line,) = ax.plot(T, T)
+    legend = plots.legend_below(fig, [line], ["a"], ncols=2, live=["s", "^", "s"])
+    assert [text.get_text() for text in legend.get_texts()] == ["a", "black: run here"]
+    markers = [drawn.get_marker() for drawn in legend.findobj(type(line))]
+    assert [m for m in markers if m in ("s", "^")] == ["s", "^"]
+
+
+def test_legend_below_without_live_runs_says_nothing_of_them():
+    fig, ax = plots.figure()
+    legend = plots.legend_below(fig, ax.plot(T, T), ["a"], ncols=2)
+    assert [text.get_text() for text in legend.get_texts()] == ["a"]
+
+
+def test_apart_moves_only_what_would_touch():
+    moved = plots.apart([0.9, 0.2, 0.21, 0.12], 0.05)
+    assert_allclose(moved, [0.9, 0.18, 0.23, 0.12])
+
+
+def test_apart_keeps_the_gap_and_the_order(rng):
+    heights = rng.random(9)
+    moved = plots.apart(heights, 0.08)
+    assert (np.argsort(moved) == np.argsort(heights)).all()
+    assert np.diff(np.sort(moved)).min() > 0.08 - 1e-9

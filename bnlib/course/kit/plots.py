@@ -2,6 +2,8 @@
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.legend_handler import HandlerTuple
+from matplotlib.lines import Line2D
 
 from bnlib.course.kit.figures import described
 from bnlib.course.kit.style import COLORS, HATCHES, LINESTYLES, look
@@ -28,6 +30,58 @@ def title_over_all(fig, title):
     """Write the finding over all panels of a figure, or nothing where title is None."""
     if title:
         fig.suptitle(title, x=0.01, ha="left", weight="bold")
+
+
+def legend_below(fig, handles, labels, *, ncols, live=()):
+    """A legend under all panels, with an entry more for the outlines of runs made here.
+
+    live  the markers of these outlines, which are black
+    """
+    markers = list(dict.fromkeys(live))
+    if markers:
+        size = max(7, min(11, 22 / len(markers)))  # of all of them side by side
+        outlines = (
+            Line2D([], [], linestyle="none", marker=marker, markersize=size, color="none",
+                   markeredgecolor="black", markeredgewidth=2)
+            for marker in markers
+        )  # fmt: skip
+        handles, labels = [*handles, tuple(outlines)], [*labels, "black: run here"]
+    return fig.legend(
+        handles,
+        labels,
+        loc="outside lower center",
+        ncols=ncols,
+        handlelength=max(2 + 0.2 * len(markers), 0.8 * len(markers)),
+        columnspacing=1.4,
+        handler_map={tuple: HandlerTuple(ndivide=None, pad=0)},
+    )
+
+
+def apart(heights, gap):
+    """Heights in the same order, moved up or down until each two are a gap apart.
+
+    heights  (n,) of labels at the ends of lines, all moved together as little as it takes
+
+    >>> apart([0.2, 0.9, 0.2], 0.1)
+    array([0.15, 0.9 , 0.25])
+    """
+    heights = np.asarray(heights, float)
+    order = np.argsort(heights, kind="stable")
+    groups = []  # [places in the order, middle] of those that would touch
+    for place in order:
+        groups.append([[place], heights[place]])
+        while len(groups) > 1 and _touch(*groups[-2:], gap):
+            upper, lower = groups.pop(), groups.pop()
+            members = lower[0] + upper[0]
+            groups.append([members, heights[members].mean()])
+    moved = np.empty_like(heights)
+    for members, middle in groups:
+        moved[members] = middle + gap * (np.arange(len(members)) - (len(members) - 1) / 2)
+    return moved
+
+
+def _touch(lower, upper, gap):
+    return upper[1] - lower[1] < gap * (len(lower[0]) + len(upper[0])) / 2 - 1e-12
 
 
 def plot_histograms(*arrays, labels, xlabel, bins=40, range=None, ax=None, title=None):

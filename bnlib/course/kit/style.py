@@ -28,6 +28,12 @@ NETS = {
     "without BN": {"color": COLORS["vermillion"], "linestyle": "-", "marker": "o"},
     "with BN": {"color": COLORS["blue"], "linestyle": (0, (5, 1.5)), "marker": "s"},
 }
+# What is none of these nets, such as two momenta, has looks that differ from theirs in everything.
+OTHERS = [
+    {"color": COLORS["purple"], "linestyle": LINESTYLES[3], "marker": "D"},
+    {"color": COLORS["orange"], "linestyle": LINESTYLES[4], "marker": "v"},
+    {"color": COLORS["green"], "linestyle": (0, (4, 1, 1, 1, 1, 1)), "marker": "P"},
+]
 _AFTER = {"color": COLORS["green"], "linestyle": (0, (1, 1.2)), "marker": "^"}
 _KNOWN = {  # the names that a net goes by in a legend
     **NETS,
