@@ -29,6 +29,14 @@ NETS = {
     "with BN": {"color": COLORS["blue"], "linestyle": (0, (5, 1.5)), "marker": "s"},
 }
 _AFTER = {"color": COLORS["green"], "linestyle": (0, (1, 1.2)), "marker": "^"}
+# What is none of these nets looks like none of them: other nets, other data, other quantities.
+OTHERS = [
+    {"color": COLORS["black"], "linestyle": "-", "marker": "X"},
+    {"color": COLORS["orange"], "linestyle": (0, (9, 2)), "marker": "v"},
+    {"color": COLORS["sky"], "linestyle": "-", "marker": "P"},
+    {"color": COLORS["purple"], "linestyle": (0, (6, 1.5, 1, 1.5)), "marker": "D"},
+    {"color": COLORS["green"], "linestyle": (0, (3, 1.2)), "marker": "*"},
+]
 _KNOWN = {  # the names that a net goes by in a legend
     **NETS,
     "no BN": NETS["without BN"],
@@ -84,9 +92,7 @@ def look(label, i=0):
 
     Returns a dict of color, linestyle and marker.
     """
-    place = i % len(MARKERS)
-    color, line, marker = list(COLORS.values())[place], LINESTYLES[place], MARKERS[place]
-    return _KNOWN.get(label, {"color": color, "linestyle": line, "marker": marker})
+    return dict(_KNOWN.get(label) or OTHERS[i % len(OTHERS)])
 
 
 def use_course_style():
