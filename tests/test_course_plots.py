@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose
 from bnlib.course import kit
 from bnlib.course.kit import plots
 from bnlib.course.kit.figures import description, png_bytes
-from bnlib.course.kit.style import NETS, OTHERS, look
+from bnlib.course.kit.style import NETS, look
 from bnlib.course.nb03.plots import plot_biased_variance
 
 LABELS = {"xlabel": "step t", "ylabel": "loss (nats)"}
@@ -141,7 +141,7 @@ def test_net_looks_the_same_under_each_of_its_names():
 
 def test_look_of_what_is_no_net_has_no_color_of_a_net():
     reserved = {style["color"] for style in NETS.values()}
-    assert not reserved & {look("sigmoid", i)["color"] for i in range(2 * len(OTHERS))}
+    assert not reserved & {look("sigmoid", i)["color"] for i in range(7)}
 
 
 @pytest.mark.parametrize("panels", [1, 2, 3])

@@ -28,21 +28,24 @@ NETS = {
     "without BN": {"color": COLORS["vermillion"], "linestyle": "-", "marker": "o"},
     "with BN": {"color": COLORS["blue"], "linestyle": (0, (5, 1.5)), "marker": "s"},
 }
-_AFTER = {"color": COLORS["green"], "linestyle": (0, (1, 1.2)), "marker": "^"}
-# What is none of these nets looks like none of them: other nets, other data, other quantities.
+# What is none of these nets, such as two momenta, has looks that differ from theirs in everything.
 OTHERS = [
-    {"color": COLORS["black"], "linestyle": "-", "marker": "X"},
-    {"color": COLORS["orange"], "linestyle": (0, (9, 2)), "marker": "v"},
-    {"color": COLORS["sky"], "linestyle": "-", "marker": "P"},
-    {"color": COLORS["purple"], "linestyle": (0, (6, 1.5, 1, 1.5)), "marker": "D"},
-    {"color": COLORS["green"], "linestyle": (0, (3, 1.2)), "marker": "*"},
+    {"color": COLORS["purple"], "linestyle": LINESTYLES[3], "marker": "D"},
+    {"color": COLORS["orange"], "linestyle": LINESTYLES[4], "marker": "v"},
+    {"color": COLORS["green"], "linestyle": (0, (4, 1, 1, 1, 1, 1)), "marker": "P"},
 ]
+_AFTER = {"color": COLORS["green"], "linestyle": (0, (1, 1.2)), "marker": "^"}
 _KNOWN = {  # the names that a net goes by in a legend
     **NETS,
     "no BN": NETS["without BN"],
     "before": NETS["with BN"],
     "after": _AFTER,  # BN after the activation
 }
+
+_MORE = [  # where three others are not enough
+    {"color": COLORS["black"], "linestyle": (0, (2, 1)), "marker": "X"},
+    {"color": COLORS["sky"], "linestyle": (0, (7, 1, 2, 1)), "marker": "*"},
+]
 
 RC = {
     "figure.figsize": (8.0, 4.5),
@@ -92,7 +95,8 @@ def look(label, i=0):
 
     Returns a dict of color, linestyle and marker.
     """
-    return dict(_KNOWN.get(label) or OTHERS[i % len(OTHERS)])
+    others = [*OTHERS, *_MORE]
+    return dict(_KNOWN.get(label) or others[i % len(others)])
 
 
 def use_course_style():

@@ -84,7 +84,7 @@ def plot_steps_law(kappa, steps, kappa_hat, steps_hat, *, law, ax=None):
     ax.loglog(line, law * line, color=COLORS["black"], linestyle="--", label=rf"{law:.1f} $\kappa$")
     marks = {"linestyle": "none", "markersize": 9}
     ax.loglog(kappa, steps, **look("", 1) | marks, label="as they are")
-    ax.loglog(kappa_hat, steps_hat, **look("", 3) | marks, label="standardized")
+    ax.loglog(kappa_hat, steps_hat, **look("", 0) | marks, label="standardized")
     ticks = [1, 3, 10, 30, 100, 300, 1000, 3000]
     ax.set_xticks([t for t in ticks if t < line[1]], [f"{t:,}" for t in ticks if t < line[1]])
     ax.set_yticks(ticks, [f"{t:,}" for t in ticks])

@@ -110,7 +110,7 @@ def plot_biased_variance(sizes, seen, *, ax=None):
     label = r"biased, $\sigma^2_\mathcal{B}$"
     ax.semilogx(sizes, seen, **look("", 1) | marks, label=label)
     label = r"unbiased, $\frac{m}{m-1}\sigma^2_\mathcal{B}$"
-    ax.semilogx(sizes, unbiased, **look("", 3) | marks, label=label)
+    ax.semilogx(sizes, unbiased, **look("", 0) | marks, label=label)
     _plain_ticks(ax, sizes)
     ax.set(xlabel="batch size $m$", ylabel=r"average batch variance (in $\sigma^2$)", ylim=(0, 1.2))
     ax.set_title("Share of the variance that a batch sees")

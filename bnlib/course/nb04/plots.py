@@ -67,7 +67,7 @@ def plot_weight_scale(a, spread, gradient, *, axes=None):
     if axes is None:
         _, axes = figure(1, 2, size=(10.5, 4.0))
     left, right = axes
-    left.semilogx(a, spread, **look("", 3))
+    left.semilogx(a, spread, **look("", 0))
     left.set(ylim=(0, 1.1), ylabel=r"standard deviation of $\hat{x}$")
     left.set_title(r"The spread of $\hat{x}$")
     right.loglog(a, 1 / a, color=COLORS["black"], linestyle="--", marker="", label="$1/a$")
@@ -97,7 +97,7 @@ def plot_learned(nets, *, ax=None):
     """
     ax = figure()[1] if ax is None else ax
     for i, (label, (gamma, beta)) in enumerate(nets.items()):
-        style = look(label, 2 * i + 1) | {"linestyle": "none"}
+        style = look(label, 1 - i) | {"linestyle": "none"}
         ax.plot(gamma, beta, **style, alpha=0.8, label=label)
     ax.plot(1, 0, marker="*", markersize=20, linestyle="none", color=COLORS["black"])
     ax.annotate("start", (1, 0), xytext=(0, 14), textcoords="offset points", ha="center")
@@ -121,7 +121,7 @@ def plot_accuracies(accuracies, *, ax=None):
     """
     ax = figure(size=(9.2, 4.4))[1] if ax is None else ax
     for row, (label, values) in enumerate(accuracies.items()):
-        style = look("", 1 if "frozen" in label else 3 if "learned" in label else 0)
+        style = look("", 1 if "frozen" in label else 0 if "learned" in label else 3)
         ax.plot(
             np.mean(values), row, marker="|", markersize=30, markeredgewidth=2.5, color="#444444"
         )

@@ -18,7 +18,7 @@ class Nudge(Explorer):
 
     title = "Who moves when one example moves?"
     alt = (
-        "Two panels, each with a row of dots before the nudge and one after it, joined by lines. "
+        "Two panels, each with a row of marks before the nudge and one after it, joined by lines. "
         "Above, the values of a mini-batch: only the first example's line slants. Below, the "
         "normalized values: all lines slant, most of the others against the first."
     )

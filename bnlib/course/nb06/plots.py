@@ -96,7 +96,7 @@ def plot_gradient_error(steps, errors, *, title=None, ax=None):
     """
     ax = figure()[1] if ax is None else ax
     steps, errors = np.asarray(steps), np.asarray(errors)
-    ax.loglog(steps, errors, **look("", 3), label="measured")
+    ax.loglog(steps, errors, **look("", 0), label="measured")
     left, right = steps < 1e-7, steps > 1e-3
     for part, power, style, label in (
         (left, -1, "--", r"rounding, as $1/h$"),

@@ -129,7 +129,7 @@ def plot_over_rates(rates, panels, *, ylabel, log=False, ylim=None, looks=(0, 1,
     rates   (R,) learning rates, rising
     panels  dict panel title -> dict label -> (R, seeds) values; NaN where there is none
     ylabel  what the values are; log says whether their axis is logarithmic
-    looks   one for each label: 0 without BN, 1 with it, 2 after the activation, 3 another
+    looks   one for each label: 0 without BN, 1 with it, 2 another
 
     A line joins the medians over the seeds, and breaks where a seed has no value. Returns the Axes.
     """
@@ -137,7 +137,7 @@ def plot_over_rates(rates, panels, *, ylabel, log=False, ylim=None, looks=(0, 1,
     axes, told = np.atleast_1d(axes), []
     for ax, (name, results) in zip(axes, panels.items(), strict=True):
         for i, (label, values) in zip(looks, results.items(), strict=False):
-            style = list(NETS.values())[i] if i < len(NETS) else look(label, i)
+            style = list(NETS.values())[i] if i < len(NETS) else look(label, i - len(NETS))
             middle = np.median(values, axis=1)
             ax.plot(
                 np.broadcast_to(np.asarray(rates)[:, None], values.shape),
