@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from bnlib.course.kit.explorer import Explorer, Slider
-from bnlib.course.kit.style import COLORS, look
+from bnlib.course.kit.style import COLORS
 
 DEEPEST = 8
 STDS = (0.003, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 3.0)
@@ -63,12 +63,13 @@ class LayerHistograms(Explorer):
         (spread,) = below.semilogy(
             [1],
             [1],
-            **look("", 0),
+            "o-",
+            color=COLORS["blue"],
             label="spread of z between digits (standard deviation)",
             **style,
         )
         (slope,) = below.semilogy(
-            [1], [1], **look("", 1), label="slope dz/dx (at most 1/4)", **style
+            [1], [1], "s--", color=COLORS["vermillion"], label="slope dz/dx (at most 1/4)", **style
         )
         below.set(xlim=(0.5, DEEPEST + 0.5), ylim=(FLOOR, 2))
         below.set_xlabel("hidden layer (above: histogram of its outputs z, from 0 to 1)")
