@@ -1,12 +1,18 @@
 """Plots draw the numbers they were given, label both axes, and refuse what does not fit."""
 
+import re
+from itertools import pairwise
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from bnlib.course import kit
 from bnlib.course.kit import plots
-from bnlib.course.kit.figures import description
+from bnlib.course.kit.figures import description, png_bytes
 from bnlib.course.kit.style import NETS, look
+from bnlib.course.nb03.plots import plot_biased_variance
 
 LABELS = {"xlabel": "step t", "ylabel": "loss (nats)"}
 T = np.arange(20)
@@ -131,6 +137,38 @@ def test_net_looks_the_same_under_each_of_its_names():
     assert drawn[1:] == [(NETS[n]["color"], NETS[n]["marker"]) for n in ("with BN", "without BN")]
     assert look("no BN") == NETS["without BN"]
     assert look("before") == NETS["with BN"]
+
+
+def test_look_of_what_is_no_net_has_no_color_of_a_net():
+    reserved = {style["color"] for style in NETS.values()}
+    assert not reserved & {look("sigmoid", i)["color"] for i in range(7)}
+
+
+@pytest.mark.parametrize("panels", [1, 2, 3])
+@pytest.mark.parametrize("rates", [(1, 3, 10, 30), (0.01, 0.02, 0.05, 0.1, 0.3, 1, 2, 5, 10, 30)])
+def test_rate_axis_ticks_every_rate_and_labels_what_fits(rates, panels):
+    fig, axes = plots.figure(1, panels, size=(9.0, 3.9))
+    for ax in np.atleast_1d(axes):
+        ax.plot(rates, rates)
+        plots.rate_axis(ax, rates)
+    assert_allclose(ax.get_xticks(), rates)
+    assert not len(ax.get_xticks(minor=True))
+    png_bytes(fig)
+    boxes = [t.get_window_extent() for t in ax.get_xticklabels() if t.get_text()]
+    assert len(boxes) >= 3
+    assert all(a.x1 < b.x0 for a, b in pairwise(boxes))
+
+
+def test_text_is_a_sentence_where_both_ends_are_written_alike():
+    sizes = np.array([2, 4, 8])
+    assert "they lie at 1." in description(plot_biased_variance(sizes, (sizes - 1) / sizes))
+    assert "they lie from 0.5 to 1." in description(plot_biased_variance([2, 4], [0.25, 0.75]))
+
+
+def test_no_text_says_from_or_between_before_one_number():
+    rooms = Path(kit.__file__).parents[1]
+    for path in rooms.rglob("*.py"):
+        assert not re.search(r"\b(from|between) \{span\(", path.read_text("utf-8")), path.name
 
 
 MISFITS = {

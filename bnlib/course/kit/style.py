@@ -42,6 +42,11 @@ _KNOWN = {  # the names that a net goes by in a legend
     "after": _AFTER,  # BN after the activation
 }
 
+_MORE = [  # where three others are not enough
+    {"color": COLORS["black"], "linestyle": (0, (2, 1)), "marker": "X"},
+    {"color": COLORS["sky"], "linestyle": (0, (7, 1, 2, 1)), "marker": "*"},
+]
+
 RC = {
     "figure.figsize": (8.0, 4.5),
     "figure.dpi": DPI,
@@ -90,9 +95,8 @@ def look(label, i=0):
 
     Returns a dict of color, linestyle and marker.
     """
-    place = i % len(MARKERS)
-    color, line, marker = list(COLORS.values())[place], LINESTYLES[place], MARKERS[place]
-    return _KNOWN.get(label, {"color": color, "linestyle": line, "marker": marker})
+    others = [*OTHERS, *_MORE]
+    return dict(_KNOWN.get(label) or others[i % len(others)])
 
 
 def use_course_style():

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.patches import Rectangle
 
 from bnlib.course.kit.figures import described
-from bnlib.course.kit.plots import figure, legend_below
+from bnlib.course.kit.plots import figure, legend_below, rate_axis
 from bnlib.course.kit.style import COLORS, LINESTYLES, MARKERS, NETS, OTHERS
 
 BLOCK = (3, 2, 6)  # images, channels and places of the block that is drawn
@@ -114,9 +114,8 @@ def plot_rates(rates, accuracy, inits, *, live=()):
             )  # fmt: skip
             numbers = ", ".join(f"{m:.2f} at {r:g}" for r, m in zip(rates, middle, strict=True))
             said.append(f"{label}: medians {numbers}")
-        ax.set(xscale="log", ylim=(0, 1), xlabel="learning rate", title=f"{init} weights")
-        ax.set_xticks([0.003, 0.03, 0.3, 3], ["0.003", "0.03", "0.3", "3"])
-        ax.minorticks_off()
+        ax.set(ylim=(0, 1), xlabel="learning rate", title=f"{init} weights")
+        rate_axis(ax, rates)
         described(ax, f"First weights: {init}. {'; '.join(said)}.")
     for rate, label, value in live:
         style = NETS[label]

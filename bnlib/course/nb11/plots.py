@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from bnlib.course.kit.figures import described
-from bnlib.course.kit.plots import figure, legend_below
+from bnlib.course.kit.plots import figure, legend_below, rate_axis
 from bnlib.course.kit.style import COLORS, LINESTYLES, MARKERS, OTHERS
 from bnlib.course.kit.words import listing, number, span
 
@@ -103,9 +103,8 @@ def plot_tuning(rates, by_way, before, *, titles, live=None):
         ax.axhline(untouched, color="#444444", linestyle=":", linewidth=1.8, label="untouched")
         ax.axhline(recomputed, color="#444444", linestyle="-.", linewidth=1.8,
                    label="recomputed, no labels")  # fmt: skip
-        ax.set(xscale="log", ylim=(0, 1), xlabel="learning rate", title=title)
-        ax.set_xticks(x[::2], [f"{rate:g}" for rate in x[::2]])
-        ax.minorticks_off()
+        ax.set(ylim=(0, 1), xlabel="learning rate", title=title)
+        rate_axis(ax, x)
         described(
             ax,
             f"{title}. {'; '.join(said)}. Horizontal lines: untouched {untouched:.2f}, with "

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.ticker import NullFormatter, NullLocator
 
 from bnlib.course.kit.figures import described
-from bnlib.course.kit.plots import course_of, figure, legend_below
+from bnlib.course.kit.plots import course_of, figure, legend_below, rate_axis
 from bnlib.course.kit.style import COLORS, LINESTYLES, NETS, OTHERS, look
 from bnlib.course.kit.words import number
 from bnlib.course.nb13.runs import by_name
@@ -207,13 +207,10 @@ def plot_rates(rates, panels, *, xlabel="learning rate", ylim=(0, 1), live=()):
             (handles[label],) = ax.plot([], [], **style)
             numbers = ", ".join(f"{m:.2f} at {r:g}" for r, m in zip(rates, middle, strict=True))
             said.append(f"{label}: medians {numbers}")
-        ax.set(xscale="log", ylim=ylim, xlabel=xlabel)
+        ax.set(ylim=ylim, xlabel=xlabel)
         if title:
             ax.set_title(title)
-        ax.xaxis.set_minor_formatter(NullFormatter())
-        ax.xaxis.set_minor_locator(NullLocator())
-        ax.set_xticks(rates[:: 1 + (len(rates) > 6)],
-                      [f"{r:g}" for r in rates[:: 1 + (len(rates) > 6)]])  # fmt: skip
+        rate_axis(ax, rates)
         described(ax, f"Test accuracy against the {xlabel}{'. ' + title if title else ''}. "
                       f"{'; '.join(said)}.")  # fmt: skip
     for title, label, rate, value in live:

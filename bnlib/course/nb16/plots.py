@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from bnlib.course.kit.figures import described
-from bnlib.course.kit.plots import course_of, figure, legend_below
+from bnlib.course.kit.plots import course_of, figure, legend_below, rate_axis
 from bnlib.course.kit.style import COLORS, LINESTYLES, NETS
 from bnlib.course.kit.words import number
 from bnlib.course.nb16.runs import relu_at_best_rates, route_of
@@ -106,9 +106,9 @@ def plot_routes(runs, *, live=()):
                     marker=look["marker"], color=look["color"], label=SAID[name])  # fmt: skip
             numbers = ", ".join(f"{m:.2f} at {r:g}" for r, m in zip(rates, mean, strict=True))
             said.append(f"{SAID[name]}: means {numbers}")
-        ax.set(xscale="log", ylim=(0, 1), xlabel="learning rate", title=f"{steps:,} steps")
-        ax.set_xticks([1e-4, 1e-2, 1], ["0.0001", "0.01", "1"])
-        ax.minorticks_off()
+        ax.set(ylim=(0, 1), xlabel="learning rate", title=f"{steps:,} steps")
+        routes = (route_of(runs, name, steps)[0] for name in runs["routes"].tolist())
+        rate_axis(ax, np.concatenate(list(routes)))
         described(ax, f"After {steps:,} steps. {'; '.join(said)}.")
     axes[0].set_ylabel("share of test digits right")
     for name, rate, value in live:
