@@ -61,8 +61,8 @@ def backward_terms(dy, x_hat, scale):
             {
                 "In the term through the mean, `dy` is not summed over the batch: the mean carries "
                 "every example's share.": -scale * dy / m,
-                "In the term through the mean, the mean runs over the features; it runs over the "
-                "examples, axis 0.": -scale * dy.mean(axis=1, keepdims=True),
+                "In the term through the mean, the mean runs over the features; it must run over "
+                "the examples, axis 0.": -scale * dy.mean(axis=1, keepdims=True),
             },
         ),
         Term(
@@ -74,10 +74,10 @@ def backward_terms(dy, x_hat, scale):
                 ),
                 "In the term through the variance, the factor $\\hat{x}$ before the mean is "
                 "missing.": by_variance / np.where(x_hat == 0, 1, x_hat),
-                "In the term through the variance, the mean is that of `dy`; it is the mean of "
+                "In the term through the variance, the mean is that of `dy`; it must be that of "
                 "$dy\\,\\hat{x}$.": -scale * x_hat * dy.mean(axis=0),
                 "In the term through the variance, the mean is that of $dy\\,\\hat{x}$ over the "
-                "features; it runs over the examples, axis 0.": (
+                "features; it must run over the examples, axis 0.": (
                     -scale * x_hat * (dy * x_hat).mean(axis=1, keepdims=True)
                 ),
             },
@@ -268,7 +268,8 @@ def ignored(evidence):
         number = _written_in(evidence, place)
         if number is not None:
             return f"You use {number:g} whatever {name} is: use the argument {name}."
-        more = " A feature that never varies would be divided by zero." if name == "`eps`" else ""
+        by_zero = name == "`eps`" and slips.divides_by_eps(evidence.solution)
+        more = slips.BY_ZERO if by_zero else ""
         return f"{before}{what} does not change when {name} changes: you do not use it.{more}"
     if len(names) == 1:
         return f"{before}{what} does not change when {names[0]} changes: you do not use it."
