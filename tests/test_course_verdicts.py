@@ -101,6 +101,13 @@ def test_axes_of_weights_are_not_called_examples(exercise):
         assert exercise.axes
 
 
+def test_weights_have_no_number_of_examples():
+    def summed(gamma, beta, weight, bias):
+        return gamma[:, None] * weight * weight.shape[0], beta @ weight + bias
+
+    assert "`weight` is the number of features times" in says("5.5", summed)
+
+
 def joined(x, gamma, beta, eps):
     y, cache = layer.batch_norm(x, gamma, beta, eps)
     return (np.moveaxis(y, 1, -1).reshape(-1, x.shape[1]) if x.ndim == 4 else y), cache

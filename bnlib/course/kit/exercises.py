@@ -277,7 +277,7 @@ class FunctionExercise(Exercise):
     def _evidence(self, answer, trials, results, expected):
         return Evidence(
             answer, self.solution, self._run, self._parts, self._argument_names(), trials, results,
-            expected, self.terms, self.terms_of,
+            expected, self.terms, self.terms_of, self.axes,
         )  # fmt: skip
 
     def _parts(self, result, expected):

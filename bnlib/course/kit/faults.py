@@ -93,6 +93,7 @@ class Evidence:
     parts     function (result, expected) -> [(name, value)] in the order in which they are judged,
               or a str that says what is wrong with the structure
     names     the arguments' names
+    axes      words for the first array's axes, where the exercise gives some
     """
 
     answer: Any
@@ -105,6 +106,7 @@ class Evidence:
     expected: list
     terms: Any = None
     terms_of: str = ""
+    axes: Any = ()
     known: dict = field(default_factory=dict)  # what was run before
 
     def agrees(self, other):
@@ -446,13 +448,14 @@ def named_values(evidence, trial):
     """What an answer is likely to be off by: m, m − 1, 2, ε, the arguments and the steps that hold
     one number for each feature."""
     inputs = evidence.trials[trial]
-    words = axis_words(inputs)
+    words = axis_words(inputs, evidence.axes)
     main = next((shape for shape in shapes_in(inputs) if len(shape) > 1), None)
     found = {}
-    if main is not None:
+    if main is not None and (not words or "example" in words.values()):  # else there is no m
         m = int(np.prod([d for axis, d in enumerate(main) if axis != 1]))
         found |= {"$m$": m, "$m-1$": m - 1, "$m/(m-1)$": m / max(m - 1, 1)}
-        found |= {f"the number of {word}s": size for size, word in words.items() if size != m}
+    others = {size: word for size, word in words.items() if size != found.get("$m$")}
+    found |= {f"the number of {word}s": size for size, word in others.items()}
     found |= {"2": 2, "10": 10, "100": 100}
     named = dict(zip(evidence.names, inputs, strict=False)) | steps_of(evidence, trial)
     if isinstance(named.get("m"), int) and "$m$" not in found:
