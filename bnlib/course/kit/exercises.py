@@ -18,7 +18,8 @@ How to write an exercise
 3. Write `inputs(rng)`: fresh arguments, γ ≠ 1 with both signs, β ≠ 0, ε from 0.05 up, N ≥ 4. No two
    sizes of an array are equal, and none is 1: a size then says which axis it is, and a
    wrong broadcast cannot pass. Draw N, too, where the answer might have a size written into it.
-   Inputs that are rows at times and images at times are both tried in each check.
+   Inputs that are rows at times and images at times are both tried in each check. Where the
+   first array is no batch, as with weights, name its `axes`: no verdict then speaks of examples.
 4. Several results: `returns=("mu_B", "var_B")`. A dict, or a result and a cache: `steps=("c", "s",
    "x_hat", "y")` is the order in which they are compared; the first wrong one is named, and the
    verdict says what before it is right. The learner's dict must have your keys, and may have more.
@@ -30,7 +31,8 @@ How to write an exercise
    its own. Try yours first: `print(EXERCISE.check(wrong))`. A hand-written turn goes first.
 7. A class: `scenario(answer, *inputs)` yields (name, value) steps, the name as a sentence
    begins: `yield "the running mean after one batch", layer.running_mean`. Arrays are copied
-   as they pass. An answer that needs building without being a class: `call`.
+   as they pass. Where it cannot go on, `raise Refused(sentence)`. An answer that needs building
+   without being a class: `call`.
 8. `keeps="batch_norm"` keeps a passed answer as the learner's own layer (own_layer.py).
 9. `variants=(with_loops, with_einsum)` are right answers written otherwise; each wrong turn is a
    mistake that must get its sentence. Both are tested for every exercise by themselves, and so is
