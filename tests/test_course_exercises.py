@@ -622,7 +622,8 @@ def test_difference_is_described_for_single_numbers():
     [
         ((3, 2), (2, 3), "Transposed"),
         ((2, 4, 5, 3), (2, 3, 4, 5), "another order"),
-        ((24, 5), (2, 3, 4, 5), "axis is lost"),
+        ((24, 5), (2, 3, 4, 5), "axes joined into one"),
+        ((2, 3, 5), (2, 3, 4, 5), "axis is lost"),
         ((2, 3, 20), (6, 20), "layout"),
     ],
 )

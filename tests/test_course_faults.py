@@ -476,7 +476,7 @@ PLANTED = {  # exercise: {mistake: (answer, words of the verdict)}
         "x̂": (lambda x, g, b, eps: images_with()(x, g**0, 0 * b, eps), "`x_hat`, a step on"),
         "reshape": (reshaped_images, "mixes the channels"),
         "no keepdims": (lambda x, g, b, eps: x - x.mean(axis=(0, 2, 3)),
-                        "one value for each channel, and shapes are lined up from the right"),
+                        "one value for each channel, but shapes are lined up from the right"),
         "flat γ": (lambda x, g, b, eps: g * x, "one value for each channel"),
     },
     "undo": {
@@ -761,7 +761,7 @@ def test_broken_property_is_shown_on_a_small_input(kept, answers):
 def test_property_comes_before_the_cause():
     text = says(CLASSIC["normalize"], lambda x, eps: (x - x.mean(0)) / (x.std(0) + eps)).text
     assert text.startswith("With `x = ")
-    assert text.endswith("and the root is taken of the sum.")
+    assert text.endswith("it must be added to the variance, before the root is taken.")
 
 
 def test_answer_that_remembers_is_told():
@@ -961,7 +961,7 @@ LIVES = {
     AlwaysTraining: "The output in inference mode",
     StaysInEval: "The output back in training mode",
     LearnsInEval: "The running mean after inference",
-    NoMomentumNone: "stopped after the output back in training mode with `TypeError",
+    NoMomentumNone: "on the way to the running mean with momentum=None, with `TypeError",
     EpsWrittenIn: "`eps`",
     Keras: "Your `momentum` weighs the old value",
     NoRunning: "stopped at the first step with `AttributeError",

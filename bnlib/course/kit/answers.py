@@ -135,27 +135,72 @@ def advice(error, words=None):
         return "Something before parentheses is no function: is a `*` missing?"
     if "broadcast" in text or "must match the size of tensor" in text:
         return _shapes(text, words or {})
+    if "matmul" in text or "cannot be multiplied" in text:
+        return (
+            "In `a @ b` the last size of `a` must be the first of `b`. Are the two exchanged, or "
+            "must one be transposed?"
+        )
+    if isinstance(error, TypeError) and "NoneType" in text:
+        return (
+            "Something is None there: an argument that may be None, or the result of a function "
+            "that returns nothing."
+        )
     if isinstance(error, RecursionError):
         return "It calls itself without an end."
     return "Call it by hand in a new cell, on a small array, to look inside."
 
 
 def _shapes(text, words):
-    """Which of two shapes that do not fit has one value for what. NumPy says "(8,5) (8,)", torch
+    """Which of two shapes that do not fit lies along the wrong axis. NumPy says "(8,5) (8,)", torch
     "The size of tensor a (5) must match the size of tensor b (8) at non-singleton dimension 1"."""
-    shapes = [re.findall(r"\d+", shape) for shape in re.findall(r"\([\d, ]+\)", text)]
-    last = next(reversed(words), None)
     keep = "`keepdim=True`" if "tensor" in text else "`keepdims=True`"
-    lone = {int(shape[0]) for shape in shapes if len(shape) == 1} - {last}
-    word = words.get(lone.pop()) if len(lone) == 1 else None
-    if word is None:
-        return f"Which of the two has lost an axis? {keep} keeps it."
-    if word == "example":
+    found = _in_numpy(text) or _in_torch(text, words)
+    if found is None:
+        return (
+            "Shapes are lined up from the right, and each pair of sizes must be equal, or one of "
+            f"them 1. Was an axis lost that {keep} would keep, or put in where it should not be?"
+        )
+    shape, size, lies = found
+    if words.get(size) == "example":
         return (
             "One of them has one value for each example: it was taken over the wrong axis. Each "
             "feature has a value of its own, taken over the examples, axis 0."
         )
+    belongs, last = shape.index(size), len(shape) - 1
+    usual = {0: "row", last: "column"}
+    word, where = (words.get(shape[i], usual.get(i, "place")) for i in (belongs, lies))
+    if belongs == last:
+        how = f"Leave out the axis behind it: shape `({size},)` fits."
+    elif last == 1:
+        how = "Make it a column, `[:, None]` or `reshape(-1, 1)`."
+    else:
+        how = f"Keep the axes with {keep}, or `reshape` it."
     return (
-        f"One of them has one value for each {word}, and shapes are lined up from the right, where "
-        f"the {words[last]}s are. Keep the axes with {keep}, or `reshape` it."
+        f"One of them has one value for each {word}, but shapes are lined up from the right, and "
+        f"so it lies along the {where}s. {how}"
     )
+
+
+def _in_numpy(text):
+    """(the larger shape, the size, the axis along which it lies) of a shape that has one size only
+    beside ones, and belongs to another axis of the larger one; None where that is not so."""
+    shapes = re.findall(r"\([\d, ]+\)", text)
+    shapes = [tuple(int(size) for size in re.findall(r"\d+", shape)) for shape in shapes]
+    if len(shapes) != 2:
+        return None
+    for one, shape in (shapes, shapes[::-1]):
+        sizes = [(size, at - len(one)) for at, size in enumerate(one) if size != 1]
+        if len(sizes) == 1 and len(one) <= len(shape) and sizes[0][0] in shape:
+            return shape, sizes[0][0], sizes[0][1] % len(shape)
+    return None
+
+
+def _in_torch(text, words):
+    """The same, of the two sizes that torch names, where the axes are those of `words`."""
+    sizes = [int(size) for size in re.findall(r"tensor \w \((\d+)\)", text)]
+    at, shape = re.search(r"dimension (\d+)", text), tuple(words)
+    if len(sizes) != 2 or at is None or int(at[1]) >= len(shape):
+        return None
+    lies = int(at[1])
+    size = next((size for size in sizes if size != shape[lies]), None)
+    return (shape, size, lies) if size in shape and shape[lies] in sizes else None

@@ -37,6 +37,11 @@ def describe_difference(
         advice = ""
         if got.T.shape == want.shape:
             advice = " Transposed, it would fit."
+        elif got.ndim < want.ndim and got.size == want.size:
+            advice = (
+                " All its values are there, with axes joined into one: undo the steps that joined "
+                "them, in the reverse order."
+            )
         elif got.ndim < want.ndim:
             advice = " Which axis is lost, and should it be?"
         elif sorted(got.shape) == sorted(want.shape):
@@ -83,8 +88,9 @@ def describe_difference(
     place = np.unravel_index(np.abs(got - want).argmax(), want.shape)
     lead = "mean and deviation are right, but " if axis is not None else ""
     if not tell:
-        where = f", most at index {place[0] if len(place) == 1 else place}" if place else ""
-        return f"{capital(name)} is not right yet{where}."
+        right = int((np.abs(got - want) <= near * scale).sum())
+        count = f": {right} of its {want.size} values are right" if want.size > 1 else ""
+        return f"{capital(name)} is not right yet{count}."
     where = f" ({spot(place, want.shape, words)})" if place else ""
     a, b = apart(got[place], want[place])
     return (

@@ -18,7 +18,8 @@ How to write an exercise
 3. Write `inputs(rng)`: fresh arguments, γ ≠ 1 with both signs, β ≠ 0, ε from 0.05 up, N ≥ 4. No two
    sizes of an array are equal, and none is 1: a size then says which axis it is, and a
    wrong broadcast cannot pass. Draw N, too, where the answer might have a size written into it.
-   Inputs that are rows at times and images at times are both tried in each check.
+   Inputs that are rows at times and images at times are both tried in each check. Where the
+   first array is no batch, as with weights, name its `axes`: no verdict then speaks of examples.
 4. Several results: `returns=("mu_B", "var_B")`. A dict, or a result and a cache: `steps=("c", "s",
    "x_hat", "y")` is the order in which they are compared; the first wrong one is named, and the
    verdict says what before it is right. The learner's dict must have your keys, and may have more.
@@ -30,7 +31,8 @@ How to write an exercise
    its own. Try yours first: `print(EXERCISE.check(wrong))`. A hand-written turn goes first.
 7. A class: `scenario(answer, *inputs)` yields (name, value) steps, the name as a sentence
    begins: `yield "the running mean after one batch", layer.running_mean`. Arrays are copied
-   as they pass. An answer that needs building without being a class: `call`.
+   as they pass. Where it cannot go on, `raise Refused(sentence)`. An answer that needs building
+   without being a class: `call`.
 8. `keeps="batch_norm"` keeps a passed answer as the learner's own layer (own_layer.py).
 9. `variants=(with_loops, with_einsum)` are right answers written otherwise; each wrong turn is a
    mistake that must get its sentence. Both are tested for every exercise by themselves, and so is
@@ -46,7 +48,7 @@ import html
 import inspect
 import re
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -70,6 +72,7 @@ from bnlib.course.kit.differences import (
     describe,
     describe_difference,
     like,
+    listed,
     narrowed,
     precision,
     same,
@@ -276,7 +279,7 @@ class FunctionExercise(Exercise):
     def _evidence(self, answer, trials, results, expected):
         return Evidence(
             answer, self.solution, self._run, self._parts, self._argument_names(), trials, results,
-            expected, self.terms, self.terms_of,
+            expected, self.terms, self.terms_of, self.axes,
         )  # fmt: skip
 
     def _parts(self, result, expected):
@@ -326,11 +329,24 @@ class FunctionExercise(Exercise):
         for turn in self.wrong_turns:
             if self._repeats(turn, evidence):
                 return turn.verdict
-        broken = self._broken_property(evidence)
+        broken = self._broken_property(evidence) if self._fits(evidence) else None
         found = cause(evidence) or self._some_shapes(evidence, precisions)
         if found or broken:
             return " ".join(part for part in (broken, found) if part)
         return self._difference(evidence, precisions.index(None))
+
+    def _fits(self, evidence):
+        """Is every part of every result shaped as it should be? If not, that comes first: what the
+        numbers keep says little."""
+        for result, wish in zip(evidence.results, evidence.expected, strict=True):
+            mine, right = self._parts(result, wish), self._parts(wish, wish)
+            if isinstance(mine, str):
+                return False
+            for (_, got), (_, want) in zip(mine, right, strict=True):
+                got, want = as_array(got), as_array(want)
+                if want is not None and (got is None or got.shape != want.shape):
+                    return False
+        return True
 
     def _precisions(self, evidence):
         """For each trial "", "float32", … as `precision` says; None where the result is wrong."""
@@ -531,6 +547,10 @@ class FunctionExercise(Exercise):
         return None
 
 
+class Refused(Exception):
+    """Raised by a scenario that cannot go on: its text is the verdict, whole."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ClassExercise(FunctionExercise):
     """The learner writes a class; solution and answer go through the same scenario, step by step.
@@ -564,10 +584,14 @@ class ClassExercise(FunctionExercise):
         return steps
 
     def _stopped(self, error, inputs):
-        """A step before that was wrong comes first."""
+        """A step before that was wrong comes first; else the step on the way to which it was."""
         done, wish = getattr(error, "done", {}), self._run(self.solution, inputs)
         said = self._first_difference(list(done.items()), list(wish.items())[: len(done)], inputs)
-        return said or super()._stopped(error, inputs)
+        if said or isinstance(error, Refused):
+            return said or str(error)
+        if done and len(done) < len(wish):
+            error.__notes__ = [f"{error.__notes__[0]}, on the way to {list(wish)[len(done)]},"]
+        return super()._stopped(error, inputs)
 
     def _argument_names(self):
         return kept.parameters_of(self.scenario, skip=1)
@@ -677,12 +701,16 @@ class ValueExercise(Exercise):
     solution   a named function without arguments that returns it; its source is shown
     rtol, atol how close is right: wide enough for a value rounded by hand
     unit       str, for verdicts
+    entries    names of an array's entries, such as ("A", "B"): a verdict says which are right
+    because    {(name, wrong value): the sentence on it}, where entries are choices
     """
 
     solution: Callable
     rtol: float = 1e-3
     atol: float = 0.0
     unit: str = ""
+    entries: Sequence[str] = ()
+    because: Mapping = field(default_factory=dict)
 
     stub = "Replace `...` by your answer and run this cell again."
 
@@ -701,6 +729,8 @@ class ValueExercise(Exercise):
                 return self.verdict("not yet", turn.verdict)
         got, want = as_array(answer), as_array(expected)
         if got is not None and got.shape == want.shape and np.isfinite(got).all():
+            if self.entries:
+                return self.verdict("not yet", self._entry_by_entry(got, want))
             said = relation("your answer", got.astype(float), want.astype(float))
             if said is None and got.shape == ():
                 said = too_far(float(got), float(want), self.unit)
@@ -710,6 +740,17 @@ class ValueExercise(Exercise):
             "not yet",
             describe_difference("your answer", answer, expected, rtol=self.rtol, tell=False),
         )
+
+    def _entry_by_entry(self, got, want):
+        """Which entries are right, and the sentence on the first that is not."""
+        right = [self._agrees(g, w) for g, w in zip(got, want, strict=True)]
+        good = [name for name, ok in zip(self.entries, right, strict=True) if ok]
+        at = right.index(False)
+        name, value = self.entries[at], got[at].item()
+        says = self.because.get((name, value))
+        if says is None:
+            says = f"{capital(name)} is not." if good else f"Look again, beginning with {name}."
+        return f"{capital(listed(good))} right. {says}" if good else says
 
     def _agrees(self, answer, expected):
         """Right, to float32's precision where no more was asked for."""

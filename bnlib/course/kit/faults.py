@@ -61,8 +61,8 @@ def backward_terms(dy, x_hat, scale):
             {
                 "In the term through the mean, `dy` is not summed over the batch: the mean carries "
                 "every example's share.": -scale * dy / m,
-                "In the term through the mean, the mean runs over the features; it runs over the "
-                "examples, axis 0.": -scale * dy.mean(axis=1, keepdims=True),
+                "In the term through the mean, the mean runs over the features; it must run over "
+                "the examples, axis 0.": -scale * dy.mean(axis=1, keepdims=True),
             },
         ),
         Term(
@@ -74,10 +74,10 @@ def backward_terms(dy, x_hat, scale):
                 ),
                 "In the term through the variance, the factor $\\hat{x}$ before the mean is "
                 "missing.": by_variance / np.where(x_hat == 0, 1, x_hat),
-                "In the term through the variance, the mean is that of `dy`; it is the mean of "
+                "In the term through the variance, the mean is that of `dy`; it must be that of "
                 "$dy\\,\\hat{x}$.": -scale * x_hat * dy.mean(axis=0),
                 "In the term through the variance, the mean is that of $dy\\,\\hat{x}$ over the "
-                "features; it runs over the examples, axis 0.": (
+                "features; it must run over the examples, axis 0.": (
                     -scale * x_hat * (dy * x_hat).mean(axis=1, keepdims=True)
                 ),
             },
@@ -93,6 +93,7 @@ class Evidence:
     parts     function (result, expected) -> [(name, value)] in the order in which they are judged,
               or a str that says what is wrong with the structure
     names     the arguments' names
+    axes      words for the first array's axes, where the exercise gives some
     """
 
     answer: Any
@@ -105,6 +106,7 @@ class Evidence:
     expected: list
     terms: Any = None
     terms_of: str = ""
+    axes: Any = ()
     known: dict = field(default_factory=dict)  # what was run before
 
     def agrees(self, other):
@@ -268,7 +270,8 @@ def ignored(evidence):
         number = _written_in(evidence, place)
         if number is not None:
             return f"You use {number:g} whatever {name} is: use the argument {name}."
-        more = " A feature that never varies would be divided by zero." if name == "`eps`" else ""
+        by_zero = name == "`eps`" and slips.divides_by_eps(evidence.solution)
+        more = slips.BY_ZERO if by_zero else ""
         return f"{before}{what} does not change when {name} changes: you do not use it.{more}"
     if len(names) == 1:
         return f"{before}{what} does not change when {names[0]} changes: you do not use it."
@@ -445,13 +448,14 @@ def named_values(evidence, trial):
     """What an answer is likely to be off by: m, m − 1, 2, ε, the arguments and the steps that hold
     one number for each feature."""
     inputs = evidence.trials[trial]
-    words = axis_words(inputs)
+    words = axis_words(inputs, evidence.axes)
     main = next((shape for shape in shapes_in(inputs) if len(shape) > 1), None)
     found = {}
-    if main is not None:
+    if main is not None and (not words or "example" in words.values()):  # else there is no m
         m = int(np.prod([d for axis, d in enumerate(main) if axis != 1]))
         found |= {"$m$": m, "$m-1$": m - 1, "$m/(m-1)$": m / max(m - 1, 1)}
-        found |= {f"the number of {word}s": size for size, word in words.items() if size != m}
+    others = {size: word for size, word in words.items() if size != found.get("$m$")}
+    found |= {f"the number of {word}s": size for size, word in others.items()}
     found |= {"2": 2, "10": 10, "100": 100}
     named = dict(zip(evidence.names, inputs, strict=False)) | steps_of(evidence, trial)
     if isinstance(named.get("m"), int) and "$m$" not in found:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 MEAN_OF = {"mean": "average", "var": "average", "std": "average", "sum": "sum"}
 LETTERS = {"mu_B", "var_B", "x_hat", "s", "c", "m", "y", "h"}  # names that the whole course uses
 A_MEAN = re.compile(r"(mu|mean|centre|running_mean|batch_mean)(_\w+)?$")
+BY_ZERO = " A feature that never varies would be divided by zero."
 PAIRED = {"axis", "divisor", "eps", "root", "centre"}  # kinds worth trying two at a time
 
 
@@ -170,7 +171,33 @@ def _edits_of(solution):
     edits += _together(edits)
     edits += _renamed(tree, nodes)
     own = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    if not divides_by_eps(solution):
+        edits = [(kind, says.removesuffix(BY_ZERO), change) for kind, says, change in edits]
     return [(kind, _explained(says, own - LETTERS), change) for kind, says, change in edits]
+
+
+@functools.cache
+def divides_by_eps(solution):
+    """Does the solution divide by what holds `eps`, so that without it 0 may stand below? (To undo
+    the layer one multiplies by the same root.)"""
+    tree = _tree(solution)
+    nodes = list(ast.walk(tree)) if tree else []
+
+    def holds_it(node):
+        return any(_is_eps(n) or getattr(n, "id", None) in names for n in ast.walk(node))
+
+    names = set()  # of the roots, such as s
+    for node in nodes:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            under = _root_argument(node.value)
+            if under is not None and holds_it(under):
+                names.add(node.targets[0].id)
+    for node in nodes:
+        inverse = _root_argument(node) is not None and _is_inverse(node)
+        below = isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div)
+        if (below and holds_it(node.right)) or (inverse and holds_it(_root_argument(node))):
+            return True
+    return False
 
 
 def _explained(says, own):
@@ -308,6 +335,18 @@ def _at(node, parent):
     if isinstance(node, ast.BinOp):
         yield from _sums(node, parent)
         yield from _products(node)
+    if _counts_a_channel(node):
+        yield (
+            "count",
+            "You count the examples, `len(x)`. In images each channel has "
+            "$m = N \\cdot H \\cdot W$ values: divide `x.size` by the number of channels.",
+            lambda n: _write("len(X)", X=n.left.value),
+        )
+        yield (
+            "count",
+            "You count the values of all channels together; $m$ is how many *each* channel has.",
+            lambda n: n.left,
+        )
     if isinstance(node, ast.Compare) and len(node.ops) == 1:
         turned = {ast.Lt: ast.Gt, ast.Gt: ast.Lt, ast.LtE: ast.Gt, ast.GtE: ast.Lt}
         other = turned.get(type(node.ops[0]))
@@ -317,6 +356,16 @@ def _at(node, parent):
                 "Your comparison is the wrong way round.",
                 lambda n: ast.Compare(n.left, [other()], n.comparators),
             )
+
+
+def _counts_a_channel(node):
+    """x.size // x.shape[1]: how many values a channel has, in rows or in images."""
+    return (
+        isinstance(node, ast.BinOp)
+        and isinstance(node.op, ast.FloorDiv)
+        and getattr(node.left, "attr", "") == "size"
+        and ast.unparse(node.right).endswith(".shape[1]")
+    )
 
 
 def _calls(node, parent):
@@ -339,7 +388,7 @@ def _calls(node, parent):
         power = 0.5 if does == "std" else 1.0
         yield (
             "divisor",
-            "Your variance divides by $m-1$; here it divides by $m$.",
+            "Your variance divides by $m-1$; here it must divide by $m$.",
             lambda n: _write(f"_unbiased(W, M, {power})", W=n.func.value, M=n),
         )
     if does in ("var", "std"):
@@ -364,7 +413,7 @@ def _calls(node, parent):
         )
         yield (
             "absolute",
-            "You average the distances; the variance averages their *squares*.",
+            "You average the distances; for the variance, average their *squares*.",
             lambda n: ast.Call(
                 ast.Attribute(_write("abs(V)", V=n.func.value.left), "mean", ast.Load()),
                 n.args,
@@ -420,6 +469,13 @@ def _root_argument(node):
     return None
 
 
+def _is_inverse(root):
+    """Is this root one over it: rsqrt(a), a ** -0.5?"""
+    if isinstance(root, ast.BinOp):
+        return ast.unparse(root.right).startswith("-")
+    return getattr(root.func, "attr", "") == "rsqrt"
+
+
 def _rooted(node, argument):
     """The root `node`, of another argument."""
     if isinstance(node, ast.BinOp):
@@ -433,7 +489,7 @@ def _roots(node):
     under = _root_argument(node)
     if under is None:
         return
-    inverse = "rsqrt" in ast.unparse(node) or "** -0.5" in ast.unparse(node)
+    inverse = _is_inverse(node)
     if not inverse:
         yield (
             "root",
@@ -442,8 +498,8 @@ def _roots(node):
         )
     if isinstance(under, ast.BinOp) and isinstance(under.op, ast.Add) and _is_eps(under.right):
         texts = {
-            "Your `eps` stands outside the root: it is added to the variance, and the root is "
-            "taken of the sum.": "R + E" if not inverse else "1 / (1 / R + E)",
+            "Your `eps` stands outside the root: it must be added to the variance, before the root "
+            "is taken.": "R + E" if not inverse else "1 / (1 / R + E)",
             "You add `eps` outside the root as well as inside: once is enough.": "R2 + E",
         }
         for says, text in texts.items():
@@ -468,8 +524,11 @@ def _sums(node, parent):
     left, right, op = node.left, node.right, node.op
     if isinstance(op, ast.Add) and _is_eps(right):
         for says, text in (
-            ("`eps` is not added here. A feature that never varies would be divided by zero.", "V"),
-            ("You take the larger of the variance and `eps`; `eps` is *added*.", "_larger(V, E)"),
+            (f"`eps` is not added here.{BY_ZERO}", "V"),
+            (
+                "You take the larger of the variance and `eps`; `eps` must be *added*.",
+                "_larger(V, E)",
+            ),
             ("You add `eps` twice; once is enough.", "V + 2 * E"),
             ("You subtract `eps`; add it.", "V - E"),
             ("You square `eps`: it has the units of a variance already.", "V + E ** 2"),
@@ -484,7 +543,7 @@ def _sums(node, parent):
             parent[node.index].op, ast.Pow
         )
         if _a_mean(right) and squared:
-            says = "Your variance is measured from 0; it is measured from the mean."
+            says = "Your variance is measured from 0; it must be measured from the mean."
         elif _a_mean(right):
             says = "The mean was not subtracted."
         else:
@@ -494,7 +553,7 @@ def _sums(node, parent):
         yield "centre" if _a_mean(right) else "term", says, lambda n: n.left
         yield (
             "sign",
-            f"You add {other or 'a term'} where it is subtracted: mind the sign.",
+            f"You add {other or 'a term'} where it must be subtracted: mind the sign.",
             lambda n: ast.BinOp(n.left, ast.Add(), n.right),
         )
     else:
@@ -504,7 +563,7 @@ def _sums(node, parent):
         yield "term", says, lambda n: n.right
         yield (
             "sign",
-            f"You subtract {other or 'a term'} where it is added: mind the sign.",
+            f"You subtract {other or 'a term'} where it must be added: mind the sign.",
             lambda n: ast.BinOp(n.left, ast.Sub(), n.right),
         )
     if isinstance(left, ast.BinOp) and isinstance(left.op, ast.Mult) and isinstance(op, ast.Add):
@@ -512,10 +571,10 @@ def _sums(node, parent):
         if (g, b) == ("`gamma`", "`beta`"):
             says = (
                 "You shift first and then scale, $\\gamma(\\hat{x}+\\beta)$, so $\\gamma$ scales "
-                "$\\beta$ as well. It is $\\gamma\\hat{x}+\\beta$."
+                "$\\beta$ as well. It must be $\\gamma\\hat{x}+\\beta$."
             )
         else:
-            says = f"You add {b or 'a term'} before you multiply; it comes after."
+            says = f"You add {b or 'a term'} before you multiply; it must come after."
         yield "place", says, lambda n: _write("G * (X + B)", G=n.left.left, X=n.left.right,
                                               B=n.right)  # fmt: skip
 

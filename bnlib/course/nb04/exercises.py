@@ -320,6 +320,13 @@ EXERCISES = [
                 ),
                 "That normalizes `y` once more. Run the steps in the other direction.",
             ),
+            WrongTurn(
+                "ε forgotten",
+                lambda y, gamma, beta, mu_B, var_B, eps: undo(y, gamma, beta, mu_B, var_B, 0.0),
+                "You do not use `eps`. The layer divided by "
+                "$\\sqrt{\\sigma^2_\\mathcal{B}+\\varepsilon}$: multiply by the same root, or "
+                "every $x$ comes back too near the mean.",
+            ),
         ],
     ),
     FunctionExercise(

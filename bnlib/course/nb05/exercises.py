@@ -313,6 +313,7 @@ EXERCISES = [
         title="γ and β in front of a linear layer",
         solution=absorb,
         inputs=_absorb_inputs,
+        axes=("feature", "unit"),  # of W
         returns=("weight", "bias"),
         hint=(
             "Write $(\\gamma\\hat{x} + \\beta)W + b$ out, and collect what multiplies $\\hat{x}$.",

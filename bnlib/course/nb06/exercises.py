@@ -1,5 +1,8 @@
 """Exercises and quiz of notebook 06, the backward pass."""
 
+import itertools
+from functools import partial
+
 import numpy as np
 
 import bnlib.numpy as bn
@@ -20,6 +23,7 @@ from bnlib.course.kit.layer import (
     through_variance,
 )
 from bnlib.course.kit.quiz import Question
+from bnlib.course.nb06.experiments import dx_without
 
 # ── the nodes: 6.2 to 6.5 ───────────────────────────────────────────────────────────────────────
 
@@ -57,15 +61,7 @@ def is_right(backward):
     return bool(np.allclose(backward(dy, x, gamma, eps), slopes, rtol=0, atol=1e-6))
 
 
-def _parts(dy, x, eps):
-    s = np.sqrt(x.var(axis=0) + eps)
-    x_hat = (x - x.mean(axis=0)) / s
-    return s, x_hat, dy.mean(axis=0), x_hat * (dy * x_hat).mean(axis=0)
-
-
-def _dx(dy, x, gamma, eps):
-    s, _, through_mean, through_var = _parts(dy, x, eps)
-    return gamma / s * (dy - through_mean - through_var)
+_dx = partial(dx_without, ())
 
 
 def _dx_by_nodes(dy, x, gamma, eps):
@@ -82,28 +78,6 @@ def _dx_of_the_library(dy, x, gamma, eps):
 def _dx_one_feature_at_a_time(dy, x, gamma, eps):
     columns = [_dx(dy[:, j : j + 1], x[:, j : j + 1], gamma[j], eps) for j in range(x.shape[1])]
     return np.concatenate(columns, axis=1)
-
-
-def _dx_constants(dy, x, gamma, eps):
-    return gamma / _parts(dy, x, eps)[0] * dy
-
-
-def _dx_no_variance_term(dy, x, gamma, eps):
-    s, _, through_mean, _ = _parts(dy, x, eps)
-    return gamma / s * (dy - through_mean)
-
-
-def _dx_no_mean_term(dy, x, gamma, eps):
-    s, _, _, through_var = _parts(dy, x, eps)
-    return gamma / s * (dy - through_var)
-
-
-def _dx_no_gamma(dy, x, gamma, eps):
-    return _dx(dy, x, np.ones_like(gamma), eps)
-
-
-def _dx_no_eps(dy, x, gamma, eps):
-    return _dx(dy, x, gamma, 0.0)
 
 
 def _dx_zero(dy, x, gamma, eps):
@@ -204,21 +178,81 @@ def _both_cases(function, dy, x, gamma, mean, var, eps):
     return tuple(part for result in pair for part in result)
 
 
-def _takes_terms(own_mean, own_variance, stored_mean=False, stored_variance=False):
-    """The gradient with the mean's and the variance's share removed where it says so."""
+def _case(mean=False, variance=False, whole=False):
+    """One case's gradients: with the mean's and the variance's share removed where it says so; or
+    as if the batch had decided on both statistics."""
 
-    def gradients(dy, x, gamma, mean, var, eps):
+    def gradients(dy, x, gamma, mean_, var, eps):
+        if whole:
+            return batch_norm_backward(dy, batch_norm(x, gamma, np.zeros_like(gamma), eps)[1])
         s = np.sqrt(var + eps)
-        stored = mean is not None
-        x_hat = (x - (mean if stored else x.mean(axis=0))) / s
-        dx = dy
-        if stored_mean if stored else own_mean:
-            dx = dx - dy.mean(axis=0)
-        if stored_variance if stored else own_variance:
-            dx = dx - x_hat * (dy * x_hat).mean(axis=0)
+        x_hat = (x - (x.mean(axis=0) if mean_ is None else mean_)) / s
+        dx = dy - mean * dy.mean(axis=0) - variance * x_hat * (dy * x_hat).mean(axis=0)
         return gamma / s * dx, (dy * x_hat).sum(axis=0), dy.sum(axis=0)
 
     return gradients
+
+
+WITH_STORED = {  # what is done where `mean` is stored, and what a learner reads
+    "no share": (_case(), "With a stored mean all is right."),
+    "the mean's": (
+        _case(mean=True),
+        "With a stored mean you subtract the mean of `dy`: that is the share of a mean computed "
+        "from this batch, and here it is a stored number.",
+    ),
+    "the variance's": (
+        _case(variance=True),
+        "With a stored mean you remove the variance's share; but no $x_j$ moves a stored `var`.",
+    ),
+    "both": (
+        _case(mean=True, variance=True),
+        "With a stored mean you remove the shares of mean and variance. Both are stored numbers "
+        "there: nothing comes back through a constant.",
+    ),
+    "the batch's": (
+        _case(whole=True),
+        "With a stored mean you go back through the batch's own mean and variance, as in training. "
+        "The layer used two stored numbers instead.",
+    ),
+}
+WITH_OWN = {  # and where it is the batch's own
+    "the mean's": (_case(mean=True), "With `mean=None` all is right."),
+    "no share": (
+        _case(),
+        "With `mean=None` each $x_j$ also moves the batch's mean, and so every $\\hat{x}$: a way "
+        "is missing.",
+    ),
+    "the variance's": (
+        _case(variance=True),
+        "With `mean=None` it is the *mean* that the batch decides, not the variance.",
+    ),
+    "both": (
+        _case(mean=True, variance=True),
+        "With `mean=None` you also remove the variance's share; but `var` is a stored number in "
+        "both cases.",
+    ),
+    "the batch's": (
+        _case(whole=True),
+        "With `mean=None` you go back through the batch's own variance as well; the layer divided "
+        "by the stored `var` in both cases.",
+    ),
+}
+
+
+def _either(stored, own):
+    def gradients(dy, x, gamma, mean, var, eps):
+        return (own if mean is None else stored)(dy, x, gamma, mean, var, eps)
+
+    return gradients
+
+
+def _wrong_cases():
+    """What is done in one case, with what is done in the other; what is right is said first."""
+    for stored, own in itertools.product(WITH_STORED, WITH_OWN):
+        (gradients, says), (others, more) = WITH_STORED[stored], WITH_OWN[own]
+        if (stored, own) != ("no share", "the mean's"):
+            text = f"{more} {says}" if own == "the mean's" else f"{says} {more}"
+            yield WrongTurn(f"{stored}, then {own}", _either(gradients, others), text)
 
 
 def _batch_x_hat(dy, x, gamma, mean, var, eps):
@@ -426,28 +460,28 @@ EXERCISES = [
         wrong=[
             WrongTurn(
                 "constants",
-                _dx_constants,
+                partial(dx_without, ("mean", "variance")),
                 "A function passes your test that takes both statistics as constants.",
             ),
             WrongTurn(
                 "no variance term",
-                _dx_no_variance_term,
+                partial(dx_without, "variance"),
                 "One passes your test that lacks the term through the variance. Is your `dy` "
                 "random, or the same for all examples?",
             ),
             WrongTurn(
                 "no mean term",
-                _dx_no_mean_term,
+                partial(dx_without, "mean"),
                 "One passes your test that lacks the term through the mean.",
             ),
             WrongTurn(
                 "no gamma",
-                _dx_no_gamma,
+                partial(dx_without, "gamma"),
                 "One passes your test that lacks $\\gamma$. Which $\\gamma$ do you try it with?",
             ),
             WrongTurn(
                 "no eps",
-                _dx_no_eps,
+                partial(dx_without, "eps"),
                 "One passes your test that lacks $\\varepsilon$. How large is yours, beside the "
                 "variance of your `x`?",
             ),
@@ -542,36 +576,7 @@ EXERCISES = [
         praise="A constant sends nothing back. With both stored each example keeps its gradient, "
         "times the slope of a line; a mean of the batch takes its share out.",
         wrong_turns=[
-            WrongTurn(
-                "the mean's share removed in both cases",
-                _takes_terms(True, False, stored_mean=True),
-                "You subtract the mean of `dy` in both cases: that is the share of a mean computed "
-                "from this batch. Where `mean` is given, it is a stored number.",
-            ),
-            WrongTurn(
-                "no share removed in either case",
-                _takes_terms(False, False),
-                "With a stored mean all is right. With `mean=None` each $x_j$ also moves the "
-                "batch's mean, and so every $\\hat{x}$: a way is missing.",
-            ),
-            WrongTurn(
-                "both shares removed for the batch's mean",
-                _takes_terms(True, True),
-                "With a stored mean all is right. With `mean=None` you also remove the variance's "
-                "share; but `var` is a stored number in both cases.",
-            ),
-            WrongTurn(
-                "both shares removed throughout",
-                _takes_terms(True, True, stored_mean=True, stored_variance=True),
-                "That is the gradient through statistics of the batch. Which of them does the "
-                "batch decide here, and in which case?",
-            ),
-            WrongTurn(
-                "the variance's share alone removed",
-                _takes_terms(False, True),
-                "With a stored mean all is right. With `mean=None` it is the *mean* that the "
-                "batch decides, not the variance.",
-            ),
+            *_wrong_cases(),
             WrongTurn(
                 "the batch's x̂ in dgamma",
                 _batch_x_hat,

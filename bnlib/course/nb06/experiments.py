@@ -74,6 +74,22 @@ def autograd_agrees(dx, x, gamma, beta, eps, dy=(1.0, 0.0, 2.0)):
     return bool(np.allclose(dx, found.reshape(-1), rtol=0, atol=1e-12))
 
 
+def dx_without(lost, dy, x, gamma, eps):
+    """dx of rows (m, D) by a backward pass that lacks what `lost` names: "mean" and "variance",
+    their terms, "gamma" or "eps"; one of them, or a tuple of several.
+
+    >>> dx_without(("mean", "variance", "eps"), np.ones((2, 1)), np.array([[1.0], [5.0]]), 6.0, 9.0)
+    array([[3.],
+           [3.]])
+    """
+    s = np.sqrt(x.var(axis=0) + (0.0 if "eps" in lost else eps))
+    x_hat = (x - x.mean(axis=0)) / s
+    dx = dy if "mean" in lost else dy - dy.mean(axis=0)
+    if "variance" not in lost:
+        dx = dx - x_hat * (dy * x_hat).mean(axis=0)
+    return dx / s if "gamma" in lost else dx * (gamma / s)
+
+
 def own_layer(forward, backward, eps=1e-5):
     """A kind of layer for bn.Sequential out of batch_norm and batch_norm_backward; training only.
 

@@ -17,7 +17,7 @@ from bnlib.course.kit.quiz import Question
 
 
 def _life_of_a_layer(layer_class, batches, digit, dy, eps):
-    """What happens to a layer: trained, asked, trained on, and with momentum=None."""
+    """What happens to a layer: trained, asked, trained on, with momentum None and 0."""
     layer = layer_class(batches[0].shape[1], eps=eps)
     layer.gamma[:] = GAMMA  # at 1 and 0 mistakes would hide
     layer.beta[:] = BETA
@@ -43,6 +43,9 @@ def _life_of_a_layer(layer_class, batches, digit, dy, eps):
         plain(batch)
     yield "`running_mean` with `momentum=None`, after two batches", plain.running_mean
     yield "`running_var` with `momentum=None`, after two batches", plain.running_var
+    still = layer_class(batches[0].shape[1], eps=eps, momentum=0.0)
+    still(batches[0])
+    yield "`running_mean` with `momentum=0` (the new value weighs 0)", still.running_mean
 
 
 GAMMA, BETA = np.array([1.5, -0.7, 2.0, 0.4]), np.array([0.3, -1.2, 0.8, 2.1])
@@ -85,11 +88,18 @@ def _refuses_one_value(layer_class, rng):
 
 
 def _keeps_the_dtype(layer_class, rng):
-    y = layer_class(4)(rng.normal(size=(6, 4)).astype(np.float32))
+    layer, (x, dy) = layer_class(4), rng.normal(size=(2, 6, 4)).astype(np.float32)
+    y = layer(x)
     if y.dtype != np.float32:
         return (
             f"A float32 batch comes out as {y.dtype}; the next layer wants the type that came in: "
             "`y.astype(x.dtype)`."
+        )
+    dx = layer.backward(dy)
+    if dx.dtype != np.float32:
+        return (
+            f"A float32 `dy` comes back as a `dx` of {dx.dtype}; the layer before wants the type "
+            "that came in: `dx.astype(dy.dtype)`."
         )
     return None
 
@@ -173,6 +183,15 @@ class _DxThroughStoredStatistics(BatchNorm):
 class _NoneIsTheDefault(BatchNorm):
     def __init__(self, num_features, eps=1e-5, momentum=0.1):
         super().__init__(num_features, eps, 0.1 if momentum is None else momentum)
+
+
+class _ZeroIsNone(BatchNorm):
+    def forward(self, x):
+        kept, self.momentum = self.momentum, self.momentum or None
+        try:
+            return super().forward(x)
+        finally:
+            self.momentum = kept
 
 
 # ── 7.4 ─────────────────────────────────────────────────────────────────────────────────────────
@@ -345,6 +364,12 @@ EXERCISES = [
                 "With `momentum=None` all batches so far weigh alike: the weight of the new one is "
                 "1 over `num_batches_tracked`.",
             ),
+            WrongTurn(
+                "momentum=0 as None",
+                _ZeroIsNone,
+                "You take `momentum=0` for None, as `momentum or …` does. 0 is a weight like any "
+                "other: the old value stays. Ask whether `momentum is None`.",
+            ),
         ],
     ),
     PredictionExercise(
@@ -380,6 +405,19 @@ EXERCISES = [
         title="Find the cause",
         solution=causes,
         rtol=0,
+        entries=("A", "B", "C"),
+        because={
+            ("A", 1): "A's low reading was taken in `eval()`: nothing was forgotten there.",
+            ("A", 2): "A's stored statistics fit its own training set, 94 % in `eval()`: they did "
+            "not come too late. What do they not fit?",
+            ("B", 1): "B's low readings were taken in `eval()`: nothing was forgotten there.",
+            ("B", 3): "B fails in `eval()` on the very set that it was trained on, and that has "
+            "not shifted.",
+            ("C", 2): "C reads 95 % of its training set in `eval()`: its statistics are there. In "
+            "which mode was its low reading taken?",
+            ("C", 3): "C's test set reads well in `eval()`; only small batches in `train()` do "
+            "not.",
+        },
         hint=(
             "Go column by column. Which statistics does each reading use: the batch's, or the "
             "stored ones?",
@@ -415,6 +453,7 @@ EXERCISES = [
         title="Fold the layer away",
         solution=fold,
         inputs=_layer,
+        axes=("input", "unit"),  # of W
         returns=("weight", "bias"),
         hint=(
             "With $x = uW + b$, write $\\gamma\\,(x - \\mathrm{E}[x])/"
@@ -445,7 +484,11 @@ EXERCISES = [
                 _fold_variance,
                 "You divide by the variance; the slope has its square root.",
             ),
-            WrongTurn("ε outside", _fold_eps_outside, "Your `eps` stands outside the root."),
+            WrongTurn(
+                "ε outside",
+                _fold_eps_outside,
+                "Your `eps` stands outside the root: it must be added to the variance.",
+            ),
             WrongTurn(
                 "mean forgotten",
                 _fold_no_mean,

@@ -8,6 +8,7 @@ from bnlib.course.kit.exercises import (
     ClassExercise,
     FunctionExercise,
     PredictionExercise,
+    Refused,
     TestExercise,
     ValueExercise,
     WrongTurn,
@@ -57,6 +58,8 @@ def _rows(rng):
 
 # ── 9.3 ─────────────────────────────────────────────────────────────────────────────────────────
 
+STATISTICS = ("running_mean", "running_var")
+
 
 class BatchNormModule(torch.nn.Module):
     def __init__(self, num_features, eps=1e-5, momentum=0.1):
@@ -80,12 +83,26 @@ class BatchNormModule(torch.nn.Module):
 
 
 def _has_its_buffers(module):
-    names = ("running_mean", "running_var", "num_batches_tracked")
-    missing = [name for name in names if name not in module.state_dict()]
+    """torch.nn's buffers, in its shapes: without them no checkpoint can be loaded."""
+    state = module.state_dict()
+    names = (*STATISTICS, "num_batches_tracked")
+    missing = [name for name in names if name not in state]
     if missing:
-        raise LookupError(
-            f"`{'`, `'.join(missing)}` missing from `state_dict()`: a plain tensor as attribute is "
-            "neither saved nor moved to a GPU; `register_buffer` sees to both"
+        raise Refused(
+            f"`{'`, `'.join(missing)}` missing from `state_dict()`: a plain attribute is neither "
+            "saved nor moved to a GPU; `register_buffer` sees to both."
+        )
+    counter = state["num_batches_tracked"]
+    if counter.shape != ():
+        raise Refused(
+            f"`num_batches_tracked` has shape {tuple(counter.shape)}. It is one number, of shape "
+            "(), as in torch.nn, or a checkpoint cannot be loaded: `torch.tensor(0)`."
+        )
+    if counter.is_floating_point():
+        raise Refused(
+            "`num_batches_tracked` is a floating-point number, so `.half()` changes its format, "
+            "and float16 counts to 2,048 and no further. It must be a whole one, of dtype int64: "
+            "`torch.tensor(0)`."
         )
 
 
@@ -123,6 +140,20 @@ def _is_your_own(module_class, rng):
     return None
 
 
+def _keeps_no_graph(module_class, rng):
+    module = module_class(4)
+    module(torch.tensor(rng.normal(size=(6, 4)), dtype=torch.float32, requires_grad=True))
+    inside = [name for name, buffer in module.named_buffers() if buffer.requires_grad]
+    if inside:
+        return (
+            f"After a batch that needs a gradient, `{'` and `'.join(inside)}` "
+            f"{'needs' if len(inside) == 1 else 'need'} one, too: each batch's graph hangs on the "
+            "one before it and is never freed, and the net cannot be copied. Update the buffers "
+            "under `torch.no_grad()`."
+        )
+    return None
+
+
 def _module_inputs(rng):
     m = rng.integers(6, 10)
     scale, centre = rng.uniform(0.5, 2, size=4), rng.uniform(-3, 3, size=4)
@@ -139,12 +170,14 @@ def _broken_module(*, unbiased_batch=False, biased=False, swapped=False, plain=F
             super().__init__(num_features, eps, 1 - momentum if swapped else momentum)
             if no_eps:
                 self.eps = 1e-5
-            if plain:  # attributes, not buffers: they are neither saved nor moved
-                for name in ("running_mean", "running_var"):
-                    value = self._buffers.pop(name)
-                    setattr(self, name, value.double())
+            if plain:  # attributes, not buffers: they are not saved
+                for name in STATISTICS:
+                    setattr(self, name, self._buffers.pop(name))
 
         def forward(self, x):
+            if plain:  # a module that stops would be found by any test, in float64 or float32
+                for name in STATISTICS:
+                    setattr(self, name, getattr(self, name).to(x))
             before = self.running_var.clone()
             if no_affine:
                 y = super().forward(x)
@@ -319,7 +352,7 @@ EXERCISES = [
         solution=BatchNormModule,
         scenario=_life_of_a_module,
         inputs=_module_inputs,
-        also=(_is_your_own,),
+        also=(_is_your_own, _keeps_no_graph),
         hint=(
             "Two `torch.nn.Parameter`, called `weight` and `bias` as in torch.nn, and three "
             'buffers: `register_buffer("running_mean", …)`, `running_var`, '

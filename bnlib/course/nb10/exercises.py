@@ -380,6 +380,7 @@ EXERCISES = [
         title="Count",
         solution=learned_and_kept,
         rtol=1e-9,
+        entries=("the count of learned numbers", "the count of statistics"),
         hint=(
             "The weights have the shape (32, 16, 3, 3). Does this convolution need a bias?",
             "Batch norm has two learned numbers per output channel, and keeps two statistics per "

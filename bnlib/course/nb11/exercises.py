@@ -248,6 +248,8 @@ def causes():
     return np.array([3, 1, 4, 2])
 
 
+CONV = ("output channel", "input channel", "row", "column")  # the axes of its weights
+
 EXERCISES = [
     FunctionExercise(
         id="11.1",
@@ -255,6 +257,7 @@ EXERCISES = [
         keeps="fold_conv",
         solution=fold_conv,
         inputs=_conv_and_norm,
+        axes=CONV,
         returns=("weight", "bias"),
         variants=(_fold_in_one,),
         hint=(
@@ -295,7 +298,7 @@ EXERCISES = [
             WrongTurn(
                 "ε outside the root",
                 _eps_outside,
-                "In your slope ε stands outside the root; it is added to the variance.",
+                "In your slope ε stands outside the root; it must be added to the variance.",
             ),
             WrongTurn(
                 "variance, not its root",
@@ -377,6 +380,7 @@ EXERCISES = [
         keeps="to_int8",
         solution=to_int8,
         inputs=_weights,
+        axes=CONV,
         returns=("codes", "scale"),
         steps=("scale", "codes"),
         variants=(_int8_by_rows,),
@@ -445,6 +449,7 @@ EXERCISES = [
         title="Four ways that do not freeze",
         solution=causes,
         rtol=0,
+        entries=("A", "B", "C", "D"),
         hint=(
             "Begin with the row in which answers depend on the batch even in evaluation mode: what "
             "must be missing there?",

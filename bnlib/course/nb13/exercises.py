@@ -338,6 +338,7 @@ EXERCISES = [
         title="Again, for |x|",
         solution=cosine_and_factor,
         rtol=6e-3,
+        entries=("the cosine", "the growth of the squared gradient"),
         hint=(
             "You need three means over a normal $\\hat x$ with mean 0 and variance 1: that of "
             "$g$, of $g^2$ and of $g'^2$. Two of them are easy here.",

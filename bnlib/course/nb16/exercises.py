@@ -156,6 +156,7 @@ EXERCISES = [
         title="Where do the digits end?",
         solution=factor_and_layer,
         rtol=0.035,
+        entries=("the factor", "the layer"),
         hint=(
             "A sum of 64 independent products: its variance is 64 times the variance of a weight "
             "times the mean square of what comes in. What does the sigmoid then do to a small "
@@ -195,6 +196,7 @@ EXERCISES = [
         keeps="centring_bias",
         solution=centring_bias,
         inputs=_weight_and_height,
+        axes=("output", "input"),  # of W
         hint=(
             "Write the $k$-th number of $x = Wu + b$ as a sum. If each $u_d$ is `at_zero`, what is "
             "it? Which $b_k$ makes it 0?",

@@ -176,6 +176,7 @@ EXERCISES = [
         title="From Keras to PyTorch",
         solution=ported,
         rtol=1e-6,
+        entries=("`momentum`", "`eps`", "`running_var`"),
         hint=(
             "Which of the three says how training goes on, and which ones are part of what the "
             "layer computes in `eval()`?",
@@ -271,6 +272,7 @@ EXERCISES = [
         title="Five patients",
         solution=diagnoses,
         rtol=0,
+        entries=("A", "B", "C", "D", "E"),
         hint=(
             "Print each net and look at its order of layers and its momentum; then at "
             "`num_batches_tracked`, `running_mean` and `running_var` of each BN.",
