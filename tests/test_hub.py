@@ -84,10 +84,9 @@ def config(monkeypatch, tmp_path):
         return loader(str(HUB / "jupyterhub_config.py")).load_config()
 
     monkeypatch.setattr(sys, "path", [str(HUB), *sys.path])
-    monkeypatch.setenv("PATH", "")  # the config changes it
     import proxy
 
-    monkeypatch.setattr(proxy, "fetch", lambda: "proxy")
+    monkeypatch.setattr(proxy, "command", lambda: ["proxy"])
     yield load_config
     del sys.modules["proxy"]
 

@@ -54,8 +54,7 @@ state.mkdir(parents=True, exist_ok=True)
 
 # ---- the hub -------------------------------------------------------------------------------------
 
-os.environ["PATH"] = proxy.environment()["PATH"]
-c.ConfigurableHTTPProxy.command = [str(proxy.fetch())]
+c.ConfigurableHTTPProxy.command = proxy.command()
 c.ConfigurableHTTPProxy.pid_file = str(state / "proxy.pid")
 c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{port + 2}"
 c.JupyterHub.bind_url = address

