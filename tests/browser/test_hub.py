@@ -4,6 +4,7 @@ The hub has the config that a class's hub has, with processes in place of contai
 leaves this machine. When the tests end, or this process does, the hub ends and all that it started.
 """
 
+import asyncio
 import json
 import os
 import shutil
@@ -12,7 +13,9 @@ import subprocess
 import sys
 import time
 import urllib.request
+from functools import partial
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -256,6 +259,8 @@ def test_an_answer_is_seen_by_its_learner_alone(hub, learners):
     for name in learners:
         text = (hub.home(name) / "work" / NAME).read_text(encoding="utf-8")
         assert [other for other in ANSWERS if ANSWERS[other] in text] == [name]
+        kept = (hub.home(name) / "work" / "my_layer" / "normalize.py").read_text(encoding="utf-8")
+        assert ANSWERS[name] in kept
     path = f"api/contents/work/{NAME}"
     seen = {name: learners["ada"].status(f"user/{name}/{path}") for name in learners}
     assert (seen["ada"], {seen["carl"], seen["emmy"]} & {200}) == (200, set())
@@ -298,24 +303,57 @@ def test_when_the_hub_ends_nothing_is_left(hub, learners):
 # ---- the image's config, as far as it can be looked at without Docker ----------------------------
 
 
+@pytest.fixture
+def config(monkeypatch, tmp_path):
+    """A function: the hub's config with one of its spawners."""
+    from traitlets.config import PyFileConfigLoader
+
+    def load(spawner):
+        monkeypatch.setattr(sys, "path", list(sys.path))
+        monkeypatch.setenv("BNLIB_HUB_SPAWNER", spawner)
+        monkeypatch.setenv("BNLIB_HUB_STATE", str(tmp_path))
+        return PyFileConfigLoader(str(HUB / "jupyterhub_config.py")).load_config()
+
+    return load
+
+
 @pytest.mark.parametrize("spawner", ["docker", "simple"])
-def test_every_setting_is_one_that_the_hub_knows(monkeypatch, tmp_path, spawner):
+def test_every_setting_is_one_that_the_hub_knows(config, spawner):
     from dockerspawner import DockerSpawner
     from firstuseauthenticator import FirstUseAuthenticator
     from jupyterhub.app import JupyterHub
     from jupyterhub.proxy import ConfigurableHTTPProxy
     from jupyterhub.spawner import SimpleLocalProcessSpawner
-    from traitlets.config import PyFileConfigLoader
 
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    for name, value in {"SPAWNER": spawner, "STATE": str(tmp_path)}.items():
-        monkeypatch.setenv(f"BNLIB_HUB_{name}", value)
-    config = PyFileConfigLoader(str(HUB / "jupyterhub_config.py")).load_config()
     classes = {DockerSpawner, SimpleLocalProcessSpawner, FirstUseAuthenticator}
     classes |= {JupyterHub, ConfigurableHTTPProxy}
-    bases = {base.__name__: base for one in classes for base in one.__mro__}
-    for owner, settings in config.items():
+    known = {base.__name__: base for one in classes for base in one.__mro__}
+    for owner, settings in config(spawner).items():
         for name in settings:
-            assert name in bases[owner].class_trait_names(), f"{owner}.{name}"
-    spawner = {"docker": DockerSpawner, "simple": SimpleLocalProcessSpawner}[spawner](config=config)
-    assert (spawner.mem_limit, spawner.cpu_limit) == (2 * 2**30, 2)
+            assert name in known[owner].class_trait_names(), f"{owner}.{name}"
+
+
+def test_docker_is_asked_for_the_limits(config, monkeypatch):
+    """What would go to Docker to make a learner's container."""
+    from docker.types import HostConfig
+    from dockerspawner import DockerSpawner
+
+    asked = {}
+
+    async def docker(method, **words):
+        asked.update(words)
+        return {}
+
+    client = mock.MagicMock(create_host_config=partial(HostConfig, version="1.44"))
+    monkeypatch.setattr(DockerSpawner, "client", client)
+    monkeypatch.setattr(DockerSpawner, "get_env", lambda self: self.environment)
+    nobody = {"user": mock.MagicMock(), "hub": mock.MagicMock()}
+    spawner = DockerSpawner(config=config("docker"), **nobody)
+    monkeypatch.setattr(spawner, "docker", docker)
+    asyncio.run(spawner.create_object())
+    limits = asked["host_config"]
+    assert limits["Memory"] == 2 * 2**30
+    assert limits["CpuQuota"] == 2 * limits["CpuPeriod"]
+    assert limits["PidsLimit"] == 512
+    assert asked["command"][:2] == [sys.executable, str(HUB / "learner.py")]
+    assert asked["environment"]["OMP_NUM_THREADS"] == "1"
