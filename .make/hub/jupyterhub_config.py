@@ -101,7 +101,7 @@ else:
     c.DockerSpawner.image = chosen("IMAGE", "bnlib-hub")
     c.DockerSpawner.network_name = chosen("NETWORK", "bnlib-hub")
     c.DockerSpawner.use_internal_ip = True
-    c.DockerSpawner.volumes = {"bnlib-{username}": "/home/learner"}
+    c.DockerSpawner.volumes = {"bnlib-home-{username}": "/home/learner"}
     c.DockerSpawner.remove = True  # the container; the volume, with all the work in it, stays
     c.DockerSpawner.extra_host_config = {"security_opt": ["no-new-privileges"], "pids_limit": 512}
 
