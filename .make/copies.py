@@ -30,6 +30,7 @@ from notebooks import language_info, name_cells
 
 ROOT = Path(__file__).resolve().parent.parent
 MAKE = "make" if "MAKELEVEL" in os.environ else "python .make/run.py"
+MAKE = os.environ.get("BNLIB_MAKE", MAKE)  # on a hub nothing is to be installed: this file itself
 NOTE = "bnlib"  # what we write down in a copy's metadata
 CHECK = re.compile(r"""\bcheck\(\s*["'](\d{1,2}\.\d{1,2})["']""")
 NO_LONGER_ASKED = "no-longer-asked"  # id of the heading over answers that have lost their place
@@ -365,6 +366,7 @@ def main(words=None, root=ROOT):
     parser.add_argument("command", nargs="?", choices=("prepare", "update", "fresh"))
     parser.add_argument("notebook", nargs="*")
     options = parser.parse_args(words)
+    options.notebook = [name.removeprefix("NB=") for name in options.notebook]  # as make takes it
     try:
         if options.command == "update":
             update(root, options.notebook)

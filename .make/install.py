@@ -1,10 +1,10 @@
 """Make `.venv` and install the course into it, once: what every make target does first.
 
 Standard library only, for it runs under the system's Python. `ensure(extras)` is all that
-`.make/run.py` calls. When nothing has changed it reads one small file and returns; the rest is
-uv's work. That file, .venv/.bnlib/state.json, says what is installed. It is written before an
-install begins, without "done", and again when it has ended: by that, one that was broken off is
-known.
+`.make/run.py` calls; by hand it is  python .make/install.py torch course. When nothing has changed
+it reads one small file and returns; the rest is uv's work. That file, .venv/.bnlib/state.json, says
+what is installed. It is written before an install begins, without "done", and again when it has
+ended: by that, one that was broken off is known.
 """
 
 from __future__ import annotations
@@ -343,3 +343,10 @@ def trouble(venv, output):
     return Trouble(
         f"the install failed ({last}): see .out/install.log, then run the same command again."
     )
+
+
+if __name__ == "__main__":
+    try:
+        ensure(sys.argv[1:])
+    except Trouble as failure:
+        sys.exit(f"bnlib: {failure}")

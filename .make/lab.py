@@ -46,10 +46,10 @@ def has_browser(env=os.environ, platform=sys.platform):
     return Path(getattr(found, "name", "")).name not in IN_THE_TERMINAL
 
 
-def options(words, token, browser, root_user, folder="work"):
-    """What JupyterLab is started with: the first notebook, our settings, few log lines."""
+def settings(folder="work"):
+    """What our JupyterLab does differently, wherever it runs: options by name, few log lines."""
     styles = [Path(jupyter_config_dir()) / "custom", OURS / "custom"]  # the learner's own first
-    settings = {
+    chosen = {
         "ServerApp.root_dir": ROOT,
         "ServerApp.log_level": "ERROR",  # its warnings (no Node.js, …) ask nothing of a learner
         "LabApp.log_level": "ERROR",
@@ -58,15 +58,30 @@ def options(words, token, browser, root_user, folder="work"):
         "LabApp.custom_css": True,
         "ServerApp.tornado_settings": {"static_custom_path": [str(style) for style in styles]},
         "LabApp.check_for_updates_class": "jupyterlab.NeverCheckForUpdate",
+    }
+    if folder == "work":
+        chosen["ServerApp.contents_manager_class"] = "contents.LearnersFiles"
+    return chosen
+
+
+def options(words, token, browser, root_user, folder="work"):
+    """What JupyterLab is started with: the first notebook, our settings, and whose it is."""
+    all_settings = {
+        **settings(folder),
         "IdentityProvider.token": token,  # seen by this process only
         "JupyterApp.answer_yes": True,  # one Ctrl-C is enough
     }
-    if folder == "work":
-        settings["ServerApp.contents_manager_class"] = "contents.LearnersFiles"
-    chosen = [f"{folder}/{START}", *(f"--{name}={value}" for name, value in settings.items())]
+    chosen = [f"{folder}/{START}", *(f"--{name}={value}" for name, value in all_settings.items())]
     chosen += [] if browser else ["--no-browser"]
     chosen += ["--allow-root"] if root_user else []
     return [*chosen, *words]
+
+
+def go_there():
+    """Into the course's folder, where a notebook's path counts from; our kernel comes first."""
+    found = [str(OURS), os.environ.get("JUPYTER_PATH")]
+    os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, found))
+    os.chdir(ROOT)
 
 
 def announce(note, browser, folder="work"):
@@ -116,9 +131,7 @@ def main(words):
     note = Path(jupyter_runtime_dir()) / f"jpserver-{os.getpid()}.json"
     note.unlink(missing_ok=True)  # of an older process that had the same number
     threading.Thread(target=announce, args=(note, browser, folder), daemon=True).start()
-    found = [str(OURS), os.environ.get("JUPYTER_PATH")]
-    os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, found))  # our kernel comes first
-    os.chdir(ROOT)  # where the notebook's path counts from
+    go_there()
     LabApp.launch_instance(options(words, token, browser, root_user, folder))
 
 

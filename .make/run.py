@@ -62,7 +62,13 @@ def test(python):
 
 def browser(python):
     """run every notebook in a real JupyterLab, and look at website and decks, in Chromium"""
-    command = [python, "-m", "pytest", "-m", "browser", *arguments(), "tests/browser"]
+    command = [python, "-m", "pytest", "-m", "browser and not hub", *arguments(), "tests/browser"]
+    hand_over(command, quiet_environment())
+
+
+def hub(python):
+    """let three learners work on one JupyterHub at once, in headless Chromium"""
+    command = [python, "-m", "pytest", "-m", "hub", *arguments(), "tests/browser"]
     hand_over(command, quiet_environment())
 
 
@@ -138,6 +144,7 @@ TARGETS = {  # name: what it does, and the extras of pyproject.toml that it need
     "stop": (stop, COURSE),
     "test": (test, COURSE | {"test"}),
     "browser": (browser, COURSE | {"test", "browser", "site", "slides"}),
+    "hub": (hub, COURSE | {"test", "browser", "hub"}),
     "bench": (bench, COURSE | {"test"}),
     "gpu": (gpu, COURSE | {"test"}),
     "notebooks": (notebooks, COURSE | {"test"}),

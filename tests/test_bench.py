@@ -1,7 +1,9 @@
 """The benchmark runs, compares equal things, and reads its own figures right. It times nothing."""
 
 import json
+import subprocess
 import sys
+import time
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
@@ -10,10 +12,17 @@ import pytest
 from numpy.testing import assert_allclose
 
 torch = pytest.importorskip("torch")
-SCRIPT = Path(__file__).parent / "benchmarks" / "bench.py"
-spec = spec_from_file_location("bench", SCRIPT)
-bench = module_from_spec(spec)
-spec.loader.exec_module(bench)
+
+
+def load(name):
+    """A script of benchmarks/, as a module."""
+    spec = spec_from_file_location(name, Path(__file__).parent / "benchmarks" / f"{name}.py")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+bench = load("bench")
 interleaving = sys.modules["interleaving"]  # which bench imports
 
 
@@ -102,3 +111,68 @@ def test_interleave_sees_which_is_slower():
 )
 def test_reason_is_the_line_that_says_something(text, line):
     assert interleaving.reason(RuntimeError(text)) == line
+
+
+# ---- what a notebook takes of a machine ----------------------------------------------------------
+
+IDLE = "import sys; print('there', flush=True); sys.stdin.read()"
+HOLDS_200_MB = f"held = bytearray(b'.') * 200_000_000\n{IDLE}"
+BURNS = "import time\nwhile time.process_time() < 1: pass\n" + IDLE
+
+
+@pytest.fixture(scope="module")
+def kernels():
+    psutil = pytest.importorskip("psutil")
+    if not Path("/proc/self/smaps_rollup").exists():
+        pytest.skip("memory is read from /proc")
+    return load("bench_kernels"), psutil
+
+
+def figure(of, psutil, code, within=None):
+    """What a function reads of a process that has run this code (inside another one)."""
+    command = [sys.executable, "-c", within or code, *([code] if within else [])]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        return of(psutil.Process(process.pid))
+
+
+STARTS_ONE = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]])"
+
+
+@pytest.mark.parametrize("within", [None, STARTS_ONE], ids=["itself", "what it starts"])
+def test_megabytes_sees_what_a_process_holds(kernels, within):
+    bench_kernels, psutil = kernels
+    full = figure(bench_kernels.megabytes, psutil, HOLDS_200_MB, within)
+    assert full - figure(bench_kernels.megabytes, psutil, IDLE, within) == pytest.approx(200, abs=8)
+
+
+HOLDS_FOR_A_WHILE = """
+import sys
+for held in (b"", bytearray(b".") * 200_000_000, b""):
+    print("there", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_peak_remembers_what_was_held_for_a_while(kernels):
+    bench_kernels, psutil = kernels
+    command, pipes = [sys.executable, "-c", HOLDS_FOR_A_WHILE], {"stdin": -1, "stdout": -1}
+    with subprocess.Popen(command, text=True, bufsize=1, **pipes) as process:
+        peak = bench_kernels.Peak(psutil.Process(process.pid))
+        peak.start()
+        end = time.monotonic() + 20
+        process.stdin.write("\n")
+        while peak.most < 200 and time.monotonic() < end:
+            time.sleep(0.01)
+        process.stdin.write("\n")
+        assert peak.stop() > 200
+
+
+def test_cpu_seconds_are_counted(kernels):
+    bench_kernels, psutil = kernels
+    assert 0.9 < figure(bench_kernels.cpu_seconds, psutil, BURNS) < 2
+
+
+def test_kernels_names_a_notebook_that_is_not_there(kernels):
+    with pytest.raises(SystemExit, match="no notebook is named 99"):
+        kernels[0].main(["99"])

@@ -458,6 +458,12 @@ def test_fresh_starts_over_and_keeps_the_old_copy(stage, name):
     assert (stage.work / f"05_where_{TODAY}.ipynb").read_bytes() == before
 
 
+def test_a_notebook_may_be_named_as_make_names_it(stage):
+    stage.edit(stub=ANSWER)
+    stage.do("fresh", "NB=05")
+    assert stage.cells() == list(COURSE)
+
+
 def test_fresh_puts_a_broken_copy_aside(stage):
     stage.path.write_text("{")
     stage.do("fresh", "05")

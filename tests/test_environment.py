@@ -143,7 +143,7 @@ def test_workflow_runs_make_on_every_system_and_python():
     assert job["steps"][-1] == {"run": "make test"}
 
 
-@pytest.mark.parametrize("job", ["lint", "browser"])
+@pytest.mark.parametrize("job", ["lint", "browser", "hub"])
 def test_workflow_calls_the_same_targets(job):
     assert {"run": f"make {job}"} in workflow()["jobs"][job]["steps"]
 

@@ -3,6 +3,7 @@
     make bench                            the whole table, a few minutes
     make bench ARGS="--quick"             fewer rounds, nothing compiled
     make bench ARGS="--rows 0 3"          some rows only
+    make bench ARGS="--kernels"           what each notebook takes of a machine: bench_kernels.py
 
 Prints a table of ratios (CPU time over that of torch.nn.functional.batch_norm, forward and
 backward, float32, one thread; below 1 is faster than torch), the cost of a training step of the
@@ -380,6 +381,11 @@ def main(arguments=None, out=OUT):
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["--kernels"]:  # kernels run as a class's do, without ENVIRONMENT
+        import bench_kernels
+
+        bench_kernels.main(sys.argv[2:])
+        sys.exit()
     if any(os.environ.get(name) != value for name, value in ENVIRONMENT.items()):
         os.environ.update(ENVIRONMENT)  # read when a process starts: begin once more
         os.execv(sys.executable, [sys.executable, *sys.argv])

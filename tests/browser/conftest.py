@@ -348,8 +348,11 @@ class LabPage:
 
 @pytest.fixture(scope="session")
 def page_on(context):
-    """A function that opens a fresh page on the server at an address; who calls it closes it."""
-    return lambda address: LabPage(context.new_page(), address)
+    """A function that opens a fresh page on the server at an address; who calls it closes it.
+
+    In the browser's one room, or in another: a room has cookies of its own.
+    """
+    return lambda address, room=context: LabPage(room.new_page(), address)
 
 
 @pytest.fixture(scope="session")
