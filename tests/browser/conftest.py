@@ -7,6 +7,7 @@ axe         the accessibility rules of axe-core, fetched once from the npm regis
 The server works on a copy of notebooks/, so that nothing here writes into the checkout.
 """
 
+import importlib.util
 import json
 import os
 import shutil
@@ -21,16 +22,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "msedge")
-ARGUMENTS = [
-    "--no-sandbox",  # a container's root may not use it, and only our own pages are opened
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+_SPEC = importlib.util.spec_from_file_location("make_chromium", ROOT / ".make" / "chromium.py")
+browser = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(browser)
 START_UP = 60  # seconds that the server may take
 
 
@@ -47,9 +41,9 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="session")
 def chromium():
     pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+    path = browser.find()
     if path is None:
-        pytest.skip("no Chromium found: install Chromium or Chrome, or set CHROMIUM to its path")
+        pytest.skip(browser.MISSING)
     return path
 
 
@@ -59,9 +53,9 @@ def context(chromium):
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        yield browser.new_context(viewport={"width": 1280, "height": 900})
-        browser.close()
+        started = playwright.chromium.launch(executable_path=chromium, args=browser.ARGUMENTS)
+        yield started.new_context(viewport={"width": 1280, "height": 900})
+        started.close()
 
 
 @pytest.fixture(scope="session")
