@@ -152,9 +152,18 @@ def about_exercise(exercise):
         lines += [f"*When it is right:* {exercise.praise}", ""]
     lines += ["**Hints**", "", *(f"1. {one_line(hint)}" for hint in hints), ""]
     for title, turns in wrong_turns(exercise):
-        lines += [f"**{title}**", ""]
-        lines += [f"- {f'*{name}:* ' if name else ''}{one_line(says)}" for name, says in turns]
-        lines.append("")
+        lines += [
+            f"**{title}**",
+            "",
+            *(f"- *{name}:* {one_line(says)}" for name, says in turns),
+            "",
+        ]
+    if says := slips_of(exercise):
+        lines += [
+            "**Slips that the check finds by itself, and what it says**",
+            "",
+            " · ".join(says),
+        ]
     return "\n".join(lines).rstrip()
 
 
@@ -164,8 +173,6 @@ def one_line(text):
 
 def wrong_turns(exercise):
     """[(title, [(name, what to say)])]: the mistakes that an exercise's check knows."""
-    from bnlib.course.kit.slips import slips
-
     groups = []
     if exercise.wrong_turns:
         groups.append((
@@ -179,12 +186,15 @@ def wrong_turns(exercise):
         ))  # fmt: skip
     if points := getattr(exercise, "points", ()):
         groups.append(("Points, and what to do for each", [(p.name, p.do) for p in points]))
-    if hasattr(exercise, "inputs"):
-        says = dict.fromkeys(one_line(slip.says) for slip in slips(exercise.solution))
-        if says:
-            groups.append(("Slips that the check finds by itself, and what it says",
-                           [("", text) for text in says]))  # fmt: skip
     return groups
+
+
+def slips_of(exercise):
+    """What the check says to the slips that it plants in the solution by rule; [] without any."""
+    from bnlib.course.kit.slips import slips
+
+    found = slips(exercise.solution) if hasattr(exercise, "inputs") else ()
+    return list(dict.fromkeys(one_line(slip.says) for slip in found))
 
 
 def about_quiz(number):

@@ -20,7 +20,8 @@ from website import highlighted, without_style
 
 CSS = Path(__file__).resolve().parent / "handout" / "paper.css"
 ASKS = re.compile(r'\s*((hint|solution|settle|quiz|check)\("[\d.]+".*\)\s*)+')
-MATHJAX = """<script>MathJax = {tex: {inlineMath: [["$", "$"], ["\\\\(", "\\\\)"]]},
+MATHJAX = """<script>MathJax = {tex: {inlineMath: [["$", "$"], ["\\\\(", "\\\\)"]],
+packages: {"[-]": ["noerrors", "noundefined"]}},
 options: {enableMenu: false, a11y: {inTabOrder: false}}};</script><script src="%s"></script>"""
 
 
@@ -107,23 +108,38 @@ def board(title, text):
     hall. A part begins with a heading or a bold line whose first word says where."""
     places = list(BOARDS.finditer(text))
     columns = {"left": "", "middle": "", "right": ""}
-    for one, following in zip(places, [*places[1:], None], strict=True):
-        part = text[one.start() : following.start() if following else len(text)]
+    ends = [*(place.start() for place in places[1:]), len(text)]
+    for one, end in zip(places, ends, strict=False):
+        part = text[one.start() : end]
         columns[one[1].lower()] += markdown(part)
     head = markdown(text[: places[0].start()] if places else text)
-    parts = "".join(f"<section>{part}</section>" for part in columns.values() if part)
-    return page(title, f"{head}<div class='columns'>{parts}</div>", "board")
+    used = [part for part in columns.values() if part]
+    widths = " ".join(f"minmax(0, {400 + len(re.sub('<.*?>', '', part))}fr)" for part in used)
+    parts = "".join(f"<section>{part}</section>" for part in used)
+    grid = f"<div class='columns' style='grid-template-columns: {widths}'>{parts}</div>"
+    return page(title, head + grid, "board")
 
 
 # ---- PDF -----------------------------------------------------------------------------------------
 
 READY = "() => MathJax.startup.promise.then(() => document.fonts.ready).then(() => true)"
-ERRORS = "() => [...document.querySelectorAll('mjx-merror')].map((e) => e.textContent)"
+ERRORS = """() => {
+  const bad = [...document.querySelectorAll("mjx-merror")].map((e) => e.dataset.mjxError || "?");
+  for (const code of document.querySelectorAll("pre, code, mjx-container, script, style")) {
+    code.dataset.text = "";  // what may hold a dollar
+  }
+  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walk.nextNode()) {
+    const { parentElement, data } = walk.currentNode;
+    if (data.includes("$") && !parentElement.closest("[data-text]")) bad.push(data);
+  }
+  return bad;
+}"""
 FOOT = """<div style="font: 8px sans-serif; width: 100%; margin: 0 16mm; display: flex;
 justify-content: space-between"><span>TITLE</span><span><span class="pageNumber"></span> /
 <span class="totalPages"></span></span></div>"""
 ACROSS = {"width": 1001, "height": 672}  # CSS pixels of an A4 page laid across, within MARGIN
-SCALES = (1.1, 1.0, 0.93, 0.86, 0.8, 0.74, 0.68)
+SCALES = (1.35, 1.25, 1.15, 1.07, 1.0, 0.93, 0.86, 0.8, 0.74, 0.68)
 FITS = """(height) => document.body.scrollHeight <= height
   && [...document.querySelectorAll("body, section")].every((e) => e.scrollWidth <= e.clientWidth)"""
 MARGIN = {"top": "15mm", "bottom": "17mm", "left": "16mm", "right": "16mm"}
