@@ -20,6 +20,7 @@ from website import highlighted, without_style
 
 CSS = Path(__file__).resolve().parent / "handout" / "paper.css"
 ASKS = re.compile(r'\s*((hint|solution|settle|quiz|check)\("[\d.]+".*\)\s*)+')
+FORMULA = re.compile(r"\$[^$]+\$([.,;:?!)]*)")  # and what must stand on its line
 MATHJAX = """<script>MathJax = {tex: {inlineMath: [["$", "$"], ["\\\\(", "\\\\)"]],
 packages: {"[-]": ["noerrors", "noundefined"]}},
 options: {enableMenu: false, a11y: {inTabOrder: false}}};</script><script src="%s"></script>"""
@@ -37,9 +38,12 @@ def markdown(text):
     address, for on paper they lead nowhere; what is folded is open."""
     from nbconvert.filters.markdown_mistune import markdown2html_mistune
 
+    text = re.sub(r"</summary>[ \t]*\n?(?!\n)", "</summary>\n\n", text)  # what is folded is
+    text = re.sub(r"(?<!\n)\n?</details>", "\n\n</details>", text)  # Markdown, too
     page = str(markdown2html_mistune(text))
     page = re.sub(r'<a class="anchor-link".*?</a>', "", page)
     page = re.sub(r'<a href="(?!https?://)[^"]*">(.*?)</a>', r"\1", page, flags=re.DOTALL)
+    page = FORMULA.sub(lambda m: f"<span class='whole'>{m[0]}</span>" if m[1] else m[0], page)
     return page.replace("<details>", "<details open>")
 
 
@@ -114,7 +118,8 @@ def board(title, text):
         columns[one[1].lower()] += markdown(part)
     head = markdown(text[: places[0].start()] if places else text)
     used = [part for part in columns.values() if part]
-    widths = " ".join(f"minmax(0, {400 + len(re.sub('<.*?>', '', part))}fr)" for part in used)
+    shares = [400 + len(re.sub("<.*?>", "", part)) for part in used]  # of the width
+    widths = " ".join(f"minmax(min-content, {share}fr)" for share in shares)
     parts = "".join(f"<section>{part}</section>" for part in used)
     grid = f"<div class='columns' style='grid-template-columns: {widths}'>{parts}</div>"
     return page(title, head + grid, "board")
@@ -141,7 +146,12 @@ justify-content: space-between"><span>TITLE</span><span><span class="pageNumber"
 ACROSS = {"width": 1001, "height": 672}  # CSS pixels of an A4 page laid across, within MARGIN
 SCALES = (1.35, 1.25, 1.15, 1.07, 1.0, 0.93, 0.86, 0.8, 0.74, 0.68)
 FITS = """(height) => document.body.scrollHeight <= height
-  && [...document.querySelectorAll("body, section")].every((e) => e.scrollWidth <= e.clientWidth)"""
+  && document.documentElement.scrollWidth <= innerWidth
+  && [...document.querySelectorAll("section")].every((section) => {
+    const end = section.getBoundingClientRect().right - 8;
+    return [...section.querySelectorAll(":not(mjx-assistive-mml, mjx-assistive-mml *)")]
+      .every((part) => part.getBoundingClientRect().right <= end);
+  })"""
 MARGIN = {"top": "15mm", "bottom": "17mm", "left": "16mm", "right": "16mm"}
 
 

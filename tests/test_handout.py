@@ -69,6 +69,21 @@ def test_students_get_no_lecturers_cells_and_no_outputs(written, path):
     assert len(nb.cells) == len(cells_of(path)) - notes
 
 
+def test_a_plan_for_lecturers_is_known_whatever_its_place_in_the_deck():
+    text = "<details><summary>For lecturers: a plan of 40 minutes</summary></details>"
+    for metadata in ({}, {"slideshow": {"slide_type": "skip"}}, {"slide": {"type": "skip"}}):
+        plan = {"cell_type": "markdown", "id": "plan", "metadata": metadata, "source": text}
+        assert handout.for_students([plan]) == []
+
+
+def test_students_get_nothing_of_the_deck():
+    slide = {"slide": [{"type": "slide", "say": "Ask first."}], "tags": ["figure-varies"]}
+    cell = {"cell_type": "markdown", "id": "one", "metadata": slide, "source": "## One"}
+    (found,) = handout.for_students([cell])
+    assert found["metadata"] == {"tags": ["figure-varies"]}
+    assert cell["metadata"] == slide  # the instructor's keeps it
+
+
 @each_notebook
 def test_students_read_the_marks_of_every_exercise(written, path):
     text = "\n".join(cell.source for cell in opened(written, "student", path).cells)
@@ -358,6 +373,14 @@ def test_paper_for_students_asks_the_quiz_and_answers_none(path):
         for option, said in question.options.items():
             assert handout.one_line(option) in asked["source"]
             assert handout.one_line(said) not in asked["source"]
+
+
+def test_paper_opens_what_is_folded_and_reads_it_as_markdown():
+    for text in ("<details><summary>A</summary>a *b* [c](d.ipynb)</details>",
+                 "<details><summary>A</summary>\n\na *b* [c](d.ipynb)\n\n</details>"):  # fmt: skip
+        page = paper.markdown(text)
+        assert page.startswith("<details open><summary>A</summary>")
+        assert "<p>a <em>b</em> c</p>" in page
 
 
 def test_board_stands_side_by_side(monkeypatch, tmp_path):
