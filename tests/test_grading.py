@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from bnlib.course.kit.asking import exercises_of, find
-from bnlib.course.kit.exercises import PredictionExercise, ValueExercise
+from bnlib.course.kit.exercises import PredictionExercise, TestExercise, ValueExercise
 
 pytestmark = pytest.mark.nbgrader
 
@@ -43,7 +43,14 @@ handout, answers, grader = load("handout"), load("answers"), load("grader")
 
 
 def turn(exercise, name):
-    """A cell's text that takes the first wrong turn of an exercise; None where it lists none."""
+    """A cell's text that takes the first wrong turn of an exercise; None where it lists none. A
+    test finds the first wrong layer alone."""
+    if isinstance(exercise, TestExercise):
+        return (
+            "from bnlib.course.kit.asking import find\n"
+            f'wrong = find("{exercise.id}").wrong[0].wrong\n\n\n'
+            f"def {name}(layer):\n    return layer is not wrong"
+        )
     if not exercise.wrong_turns or not hasattr(exercise.wrong_turns[0], "wrong"):
         return None
     wrong = exercise.wrong_turns[0].wrong
@@ -121,14 +128,14 @@ def test_untouched_copy_gets_no_marks(marked):
 
 def test_wrong_turns_get_part_of_the_marks(marked):
     number, rows = marked
-    guesses = sum(
-        e.worth
-        for e in exercises_of(number).values()
-        if isinstance(e, PredictionExercise) and e.answer is None and e.wrong_turns
-    )  # a guess at what is measured counts, right or wrong
-    known = sum(
-        e.worth / 2
-        for e in exercises_of(number).values()
-        if turn(e, "x") and not (isinstance(e, PredictionExercise) and e.answer is None)
-    )
-    assert float(rows["wrong"]["score"]) == guesses + known
+    expected = 0
+    for exercise in exercises_of(number).values():
+        if turn(exercise, "x") is None:
+            continue
+        share = 1 / 2
+        if isinstance(exercise, PredictionExercise) and exercise.answer is None:
+            share = 1  # a guess at what is measured counts, right or wrong
+        elif isinstance(exercise, TestExercise):
+            share = 1 / len(exercise.wrong)
+        expected += int(2 * exercise.worth * share) / 2
+    assert float(rows["wrong"]["score"]) == expected
