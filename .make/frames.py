@@ -111,8 +111,11 @@ def draw(number, path, folder):
     (folder / "order.json").write_text(json.dumps(order), encoding="utf-8")
 
 
-def frames_of(path, into=FRAMES):
-    """The frames of a notebook's explorers: {place of the cell: folder}; drawn where need be."""
+def frames_of(path, into=FRAMES, draw=True):
+    """The frames of a notebook's explorers: {place of the cell: folder}; drawn where need be.
+
+    draw=False draws nothing: {} where they were not drawn since the notebook changed.
+    """
     number = path.name[:2]
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     if not explorer_cells(cells):
@@ -120,6 +123,8 @@ def frames_of(path, into=FRAMES):
     folder, key = into / number, fingerprint(number, cells)
     note = folder / "key"
     if not (note.is_file() and note.read_text() == key):
+        if not draw:
+            return {}
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         env = {**os.environ, "MPLBACKEND": "agg", "OMP_NUM_THREADS": "1", "PYTHONUTF8": "1"}

@@ -348,7 +348,7 @@ def main(words=None):
     try:
         count, wrong = print_all(courses, OUT)
         print(f"bnlib: {count} PDFs")
-    except (paper.NoBrowser, vendor.Missing) as why:
+    except (paper.chromium.Missing, vendor.Missing) as why:
         wrong = [f"no PDFs: {why}"]
     for line in wrong:
         print(f"bnlib: {line}", file=sys.stderr)

@@ -11,8 +11,10 @@ own folder. A notebook with an error in it is reported and left as it was.
 
 import argparse
 import asyncio
+import base64
 import difflib
 import hashlib
+import io
 import itertools
 import json
 import os
@@ -64,7 +66,7 @@ if PINNED:
     }
 
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
-KEPT_CELL_METADATA = ("slideshow", "tags")
+KEPT_CELL_METADATA = ("slide", "slideshow", "tags")
 KEPT_METADATA = ("authors", "title")
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
@@ -203,6 +205,36 @@ def widget_order(cells, widgets):
     for key in sorted(links, key=lambda k: [order.index(end) for end in references(widgets[k])]):
         walk(key)
     return order
+
+
+def with_small_pictures(text):
+    """Return a notebook's text with every PNG a third of its size: some figures have a palette.
+
+    text  str, a notebook file whose pictures were drawn for speed
+    """
+    nb = json.loads(text)
+    for cell in nb["cells"]:
+        for output in cell.get("outputs", []):
+            if "image/png" in output.get("data", {}):
+                output["data"]["image/png"] = _small_picture(output["data"]["image/png"])
+    for widget in nb["metadata"].get("widgets", {}).get(WIDGET_STATE, {}).get("state", {}).values():
+        for buffer in widget.get("buffers", []):
+            buffer["data"] = _small_picture(buffer["data"])
+    return normalise(json.dumps(nb))
+
+
+def _small_picture(data):
+    """The same picture as small_png() writes it, in base64; anything else stays as it is."""
+    import numpy as np
+    from PIL import Image
+
+    from bnlib.course.kit.figures import small_png
+
+    raw = base64.b64decode("".join(data))
+    if not raw.startswith(b"\x89PNG"):
+        return data
+    pixels = np.asarray(Image.open(io.BytesIO(raw)).convert("RGBA"))
+    return base64.b64encode(small_png(pixels)).decode()
 
 
 def references(widget):
@@ -376,11 +408,15 @@ def normalise_file(path):
     return "unchanged" if new == old else "written"
 
 
-def executed(path, text, environment=ENVIRONMENT):
-    """Return the text of a notebook file as a fresh execution makes it."""
+def executed(path, text, environment=ENVIRONMENT, small=True):
+    """Return the text of a notebook file as a fresh execution makes it.
+
+    small  False leaves its pictures three times as large: where nobody stores them
+    """
     nb = nbformat.reads(normalise(text), as_version=4)
     nb = execute(nb, path.resolve().parent, environment=environment)
-    return normalise(nbformat.writes(nb))
+    text = normalise(nbformat.writes(nb))
+    return with_small_pictures(text) if small else text
 
 
 def main(arguments=None):

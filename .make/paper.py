@@ -26,10 +26,6 @@ packages: {"[-]": ["noerrors", "noundefined"]}},
 options: {enableMenu: false, a11y: {inTabOrder: false}}};</script><script src="%s"></script>"""
 
 
-class NoBrowser(Exception):
-    """There is no Chromium, or no playwright; the text says what to install."""
-
-
 # ---- HTML ----------------------------------------------------------------------------------------
 
 
@@ -158,14 +154,14 @@ MARGIN = {"top": "15mm", "bottom": "17mm", "left": "16mm", "right": "16mm"}
 @contextlib.contextmanager
 def printer():
     """Yields print_pdf(html, path, title, one_page=False) -> number of pages; A4 (one page: laid
-    across). Raises NoBrowser; print_pdf raises ValueError where a formula is wrong."""
+    across). Raises chromium.Missing; print_pdf raises ValueError where a formula is wrong."""
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
-        raise NoBrowser("playwright is not installed: it comes with the extra `browser`") from None
+        raise chromium.Missing("playwright is not installed: take the extra `browser`") from None
     path = chromium.find()
     if path is None:
-        raise NoBrowser(chromium.MISSING)
+        raise chromium.Missing("no Chromium found: install it, or set CHROMIUM to its path")
     arguments = [*chromium.ARGUMENTS, "--allow-file-access-from-files"]
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
         browser = playwright.chromium.launch(executable_path=path, args=arguments)

@@ -61,7 +61,7 @@ def test(python):
 
 
 def browser(python):
-    """run every notebook in a real JupyterLab, and look at the website, in headless Chromium"""
+    """run every notebook in a real JupyterLab, and look at website and decks, in Chromium"""
     command = [python, "-m", "pytest", "-m", "browser", *arguments(), "tests/browser"]
     hand_over(command, quiet_environment())
 
@@ -96,6 +96,11 @@ def grade(python):
     """have nbgrader mark solved, untouched and wrong copies of every notebook"""
     command = [python, "-m", "pytest", "-m", "nbgrader", "-n", str(cores()), "--dist", "loadgroup"]
     hand_over([*command, *arguments(), "tests/test_grading.py"], quiet_environment())
+
+
+def slides(python):
+    """make the decks for a lecture hall in .out/slides (some alone: ARGS="03 05")"""
+    hand_over([python, ".make/slides.py", *arguments()], quiet_environment())
 
 
 def data(python):
@@ -143,11 +148,12 @@ TARGETS = {  # name: what it does, and the extras of pyproject.toml that it need
     "fresh": (fresh, COURSE),
     "stop": (stop, COURSE),
     "test": (test, COURSE | {"test"}),
-    "browser": (browser, COURSE | {"test", "browser", "site"}),
+    "browser": (browser, COURSE | {"test", "browser", "site", "slides"}),
     "bench": (bench, COURSE | {"test"}),
     "gpu": (gpu, COURSE | {"test"}),
     "notebooks": (notebooks, COURSE | {"test"}),
     "site": (site, COURSE | {"site"}),
+    "slides": (slides, COURSE | {"slides"}),
     "handout": (handout, COURSE | {"browser", "site"}),
     "grade": (grade, COURSE | {"test"}),
     "data": (data, set()),

@@ -15,6 +15,7 @@ A test of both backends reads
 """
 
 import dataclasses
+import gc
 import importlib.util
 import sys
 from pathlib import Path
@@ -217,6 +218,15 @@ def table():
         return (pandas.Series if a.ndim == 1 else pandas.DataFrame)(a, index=range(len(a))[::-1])
 
     return make
+
+
+def pytest_collection_finish():
+    """Ten thousand tests and the packages they need stay: no collection of garbage looks at them.
+
+    fuse(), for one, asks for a collection, which took half a second before each of its tests.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)

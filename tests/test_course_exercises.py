@@ -231,11 +231,10 @@ JUNK = {
 
 
 @each(ALL)
-@pytest.mark.parametrize("junk", JUNK.values(), ids=list(JUNK))
-def test_junk_gets_a_kind_verdict(exercise, junk):
-    verdict = exercise.check(junk)
-    assert verdict.status in ("not yet", "noted", "not attempted")
-    assert is_kind(verdict)
+def test_junk_gets_a_kind_verdict(exercise):
+    verdicts = {name: exercise.check(junk) for name, junk in JUNK.items()}
+    usual = ("not yet", "noted", "not attempted")
+    assert not {n: v for n, v in verdicts.items() if v.status not in usual or not is_kind(v)}
 
 
 @each(FUNCTIONS)

@@ -16,13 +16,14 @@ from bnlib.course.kit import plots
 from bnlib.course.kit.figures import (
     described,
     description,
+    fast_png,
     figure_of,
     picture,
     png_bytes,
     small_png,
 )
 from bnlib.course.kit.markup import CSS
-from bnlib.course.kit.style import CARD, COLORS, HATCHES, LINESTYLES, MARKERS, NETS
+from bnlib.course.kit.style import CARD, COLORS, HATCHES, LINESTYLES, MARKERS, NETS, OTHERS
 
 ALT = "A line that rises from 1 to 3."
 
@@ -135,6 +136,18 @@ def test_drawing_twice_leaves_the_figure_as_it_was():
     assert png_bytes(fig) == first
 
 
+def test_fast_png_is_exact():
+    image = np.random.default_rng(0).integers(0, 256, (37, 53, 4), np.uint8)
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(fast_png(image)))), image[..., :3])
+
+
+def test_what_is_seen_through_lies_on_white():
+    fig = drawn()
+    fig.set_facecolor("none")
+    seen, white = (np.asarray(Image.open(io.BytesIO(png_bytes(f))), int) for f in (fig, drawn()))
+    assert np.abs(seen - white).max() <= 2
+
+
 def test_small_png_keeps_flat_pictures_exact():
     pixels = np.full((40, 60, 4), 255, np.uint8)
     pixels[10:20, 10:20] = (0, 114, 178, 255)
@@ -153,7 +166,10 @@ def test_small_png_keeps_photographs_close():
 def test_usual_plot_is_small():
     rng = np.random.default_rng(0)
     ax = plots.plot_histograms(rng.normal(size=999), labels=["x"], xlabel="x (no unit)", title="T")
-    assert len(png_bytes(ax.figure)) < 40_000
+    drawn_fast = png_bytes(ax.figure)
+    assert len(drawn_fast) < 90_000
+    pixels = np.asarray(Image.open(io.BytesIO(drawn_fast)).convert("RGBA"))
+    assert len(small_png(pixels)) < 40_000
 
 
 def test_axes_arrays_and_subfigures_lead_to_the_figure():
@@ -195,6 +211,12 @@ def test_each_net_has_one_look_of_three_channels():
     assert looks[0] == (COLORS["vermillion"], "-", "o")
     for channel in zip(*looks, strict=True):
         assert len(set(channel)) == len(NETS)
+
+
+def test_other_things_differ_from_the_nets_in_everything():
+    looks = [*NETS.values(), *OTHERS]
+    for key in ("color", "linestyle", "marker"):
+        assert len({str(look[key]) for look in looks}) == len(looks)
 
 
 def contrast(color, ground):

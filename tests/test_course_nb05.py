@@ -88,6 +88,13 @@ def test_a_unit_that_never_varies_has_no_shape():
     assert np.isnan(nb05.change_of_shape(v, v)).all()
 
 
+def test_one_rate_draws_equal_seeds_side_by_side():
+    ax = nb05.plot_one_rate({"before": np.full(3, 0.9), "after": np.full(3, 0.1)}, rate=3)
+    before, after = (line.get_xdata() for line in ax.lines)
+    assert len(set(before)) == len(set(after)) == 3
+    assert max(before) < 0.5 < min(after)
+
+
 def test_check_says_that_a_class_is_no_layer():
     def hidden_layer(n_in, n_out, rng, place="before"):
         return [bn.Linear(n_in, n_out, rng=rng, bias=False), bn.BatchNorm(n_out), bn.ReLU]

@@ -233,6 +233,14 @@ def test_explorer_tells_the_medians_of_the_runs(runs, mean):
     assert f"{middle[3]:.2f} read rightly, {middle[0]:.2f} unmoved" in explorer.state_text
 
 
+@pytest.mark.parametrize("pixels", [0, 3])
+def test_explorer_shows_no_farther_than_the_digits_are_moved(runs, pixels):
+    """It opens before exercise 10.3 is settled."""
+    explorer = nb10.WhoseMean(runs, pixels=pixels)
+    lines = explorer.still(pixels=pixels).axes[1].lines
+    assert max(np.max(line.get_xdata()) for line in lines) == pixels
+
+
 def test_every_figure_says_what_it_shows(runs):
     accuracy = runs["rates_accuracy"][..., -1]
     for thing in (

@@ -13,7 +13,7 @@ from bnlib.course import nb14
 from bnlib.course.kit.asking import find
 from bnlib.course.nb14 import exercises, nets
 from bnlib.course.nb14.explorer import GRID, WAYS
-from bnlib.course.nb14.plots import STYLES, shares_mean_with_marked
+from bnlib.course.nb14.plots import HOLLOW, STYLES, shares_mean_with_marked
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -195,6 +195,12 @@ def test_each_norm_has_a_look_of_its_own(runs, part):
         (STYLES[name]["color"], STYLES[name]["marker"]) for name in nb14.by_norm(runs, part, 0)
     ]
     assert len(set(looks)) == len(looks)
+
+
+def test_each_norm_of_the_longest_list_has_a_colour_or_a_fill_of_its_own(runs):
+    names = nb14.by_norm(runs, "replacements", 1)
+    looks = {(STYLES[name]["color"], name in HOLLOW) for name in names}
+    assert len(looks) == len(names) == 9
 
 
 def test_batches_hold_so_many_classes():

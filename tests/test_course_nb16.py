@@ -367,6 +367,20 @@ def test_explorer_tells_the_means_of_the_runs(runs, route):
     explorer.close()
 
 
+def test_explorer_names_each_route_at_the_end_of_its_line(runs):
+    for ax in nb16.Routes(runs).still(depth=50, activation="ReLU", route="BN").axes:
+        heights = {text.get_text(): text.xy[1] for text in ax.texts}
+        ends = sorted(line.get_ydata()[-1] for line in ax.lines[:5])
+        assert len(heights) == 5
+        assert np.diff(sorted(heights.values())).min() > 0.06
+        assert_allclose(sorted(heights.values()), ends, atol=0.07)
+
+
+def test_report_a_says_the_growth_that_it_fills_in():
+    text, entries = reports.REPORTS["A"].text(), reports.REPORTS["A"].entries()
+    assert all(f"{growth:.2f} times a {g} layer" in text for g, growth in entries["growth"].items())
+
+
 def test_spacing_is_float32s():
     assert nb16.FLOAT32_STEP == np.spacing(np.float32(0.5))
     assert_allclose(nb16.GROWTH, 1 / (1 - 1 / math.pi))

@@ -1,12 +1,18 @@
 """Plots draw the numbers they were given, label both axes, and refuse what does not fit."""
 
+import re
+from itertools import pairwise
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from bnlib.course import kit
 from bnlib.course.kit import plots
-from bnlib.course.kit.figures import description
+from bnlib.course.kit.figures import description, png_bytes
 from bnlib.course.kit.style import NETS, look
+from bnlib.course.nb03.plots import plot_biased_variance
 
 LABELS = {"xlabel": "step t", "ylabel": "loss (nats)"}
 T = np.arange(20)
@@ -133,6 +139,38 @@ def test_net_looks_the_same_under_each_of_its_names():
     assert look("before") == NETS["with BN"]
 
 
+def test_look_of_what_is_no_net_has_no_color_of_a_net():
+    reserved = {style["color"] for style in NETS.values()}
+    assert not reserved & {look("sigmoid", i)["color"] for i in range(7)}
+
+
+@pytest.mark.parametrize("panels", [1, 2, 3])
+@pytest.mark.parametrize("rates", [(1, 3, 10, 30), (0.01, 0.02, 0.05, 0.1, 0.3, 1, 2, 5, 10, 30)])
+def test_rate_axis_ticks_every_rate_and_labels_what_fits(rates, panels):
+    fig, axes = plots.figure(1, panels, size=(9.0, 3.9))
+    for ax in np.atleast_1d(axes):
+        ax.plot(rates, rates)
+        plots.rate_axis(ax, rates)
+    assert_allclose(ax.get_xticks(), rates)
+    assert not len(ax.get_xticks(minor=True))
+    png_bytes(fig)
+    boxes = [t.get_window_extent() for t in ax.get_xticklabels() if t.get_text()]
+    assert len(boxes) >= 3
+    assert all(a.x1 < b.x0 for a, b in pairwise(boxes))
+
+
+def test_text_is_a_sentence_where_both_ends_are_written_alike():
+    sizes = np.array([2, 4, 8])
+    assert "they lie at 1." in description(plot_biased_variance(sizes, (sizes - 1) / sizes))
+    assert "they lie from 0.5 to 1." in description(plot_biased_variance([2, 4], [0.25, 0.75]))
+
+
+def test_no_text_says_from_or_between_before_one_number():
+    rooms = Path(kit.__file__).parents[1]
+    for path in rooms.rglob("*.py"):
+        assert not re.search(r"\b(from|between) \{span\(", path.read_text("utf-8")), path.name
+
+
 MISFITS = {
     "labels": (lambda: plots.plot_histograms(T, T, labels=["a"], xlabel="x"), "1 labels for 2"),
     "curve": (lambda: plots.plot_curves(T, {"a": T[:3]}, **LABELS), r"shape \(3,\)"),
@@ -148,3 +186,30 @@ MISFITS = {
 def test_plot_refuses_what_does_not_fit(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_legend_below_shows_the_outline_of_each_marker_once():
+    fig, ax = plots.figure()
+    (line,) = ax.plot(T, T)
+    legend = plots.legend_below(fig, [line], ["a"], ncols=2, live=["s", "^", "s"])
+    assert [text.get_text() for text in legend.get_texts()] == ["a", "black: run here"]
+    markers = [drawn.get_marker() for drawn in legend.findobj(type(line))]
+    assert [m for m in markers if m in ("s", "^")] == ["s", "^"]
+
+
+def test_legend_below_without_live_runs_says_nothing_of_them():
+    fig, ax = plots.figure()
+    legend = plots.legend_below(fig, ax.plot(T, T), ["a"], ncols=2)
+    assert [text.get_text() for text in legend.get_texts()] == ["a"]
+
+
+def test_apart_moves_only_what_would_touch():
+    moved = plots.apart([0.9, 0.2, 0.21, 0.12], 0.05)
+    assert_allclose(moved, [0.9, 0.18, 0.23, 0.12])
+
+
+def test_apart_keeps_the_gap_and_the_order(rng):
+    heights = rng.random(9)
+    moved = plots.apart(heights, 0.08)
+    assert (np.argsort(moved) == np.argsort(heights)).all()
+    assert np.diff(np.sort(moved)).min() > 0.08 - 1e-9

@@ -403,5 +403,5 @@ def test_every_lecture_has_a_plan_of_its_board(path):
 def test_without_a_browser_it_says_what_to_install(monkeypatch):
     monkeypatch.setattr(paper.chromium, "find", lambda: None)
     pytest.importorskip("playwright", reason="playwright is not installed")
-    with pytest.raises(paper.NoBrowser, match="install Chromium"), paper.printer():
+    with pytest.raises(paper.chromium.Missing, match="install it"), paper.printer():
         pass

@@ -4,9 +4,14 @@ What passes is kept and used by the notebooks that follow; at the end their own 
 net of notebook 01 that did not learn, and the thirty layers of notebook 16. The notebooks of the
 spine run whole, of the others the cells that ask, and their calls of mine(). A new notebook is
 taken along by itself. No solution is shown to it that learners do not get: the text of solution().
+
+Two things save half the time. One kernel runs them all, and forgets before each notebook all but
+other people's packages, whose import takes the longest. And figures are made, with their texts, but
+no pixel of them is: tests/test_notebooks.py looks at those.
 """
 
 import importlib.util
+import itertools
 import json
 import re
 from pathlib import Path
@@ -17,6 +22,16 @@ from bnlib.course.kit.asking import exercises_of
 
 ROOT = Path(__file__).resolve().parent.parent
 SPINE = ("03", "04", "05", "06", "07", "09", "10", "15", "16")  # they run whole
+AFRESH = """%reset -f
+import sys
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+FigureCanvasAgg.draw = FigureCanvasAgg.get_renderer  # figures stay blank
+for name in ["", *sys.modules]:
+    if name.partition(".")[0] == "bnlib":
+        del sys.modules[name]
+del sys, FigureCanvasAgg, name
+"""
 MINE = re.compile(r'\bmine\("\w+"\)')
 
 
@@ -37,7 +52,7 @@ def solved(source):
 
 
 def copy_of(path, whole):
-    """The learner's copy with every answer in it; beside the spine, only the cells that ask."""
+    """The cells of the learner's copy, every answer in them; beside the spine, those that ask."""
     nb = json.loads(path.read_text(encoding="utf-8"))
     kept = []
     for cell in nb["cells"]:
@@ -47,7 +62,7 @@ def copy_of(path, whole):
             kept.append({**cell, "source": solved(source) if asks else source})
         elif cell["cell_type"] == "code" and (calls := MINE.findall(source)):
             kept.append({**cell, "source": "\n".join(calls)})
-    return {**nb, "cells": kept}
+    return kept
 
 
 def uses_own_layer(number):
@@ -57,10 +72,10 @@ def uses_own_layer(number):
     return any(MINE.search("".join(c["source"])) for c in cells if c["cell_type"] == "code")
 
 
-def said(nb):
+def said(cells):
     """What each cell that asks answered, by number, and all that was printed."""
     verdicts, printed = {}, []
-    for cell in nb.cells:
+    for cell in cells:
         texts = [
             o.get("text") or o.get("data", {}).get("text/plain", "")
             for o in cell.get("outputs", [])
@@ -76,12 +91,21 @@ def course(tmp_path_factory):
     """Every notebook, solved and run in one work folder: {number: (verdicts, printed)}."""
     work = tmp_path_factory.mktemp("mein Kürs") / "work"
     work.mkdir()
+    copies = {
+        path.name[:2]: copy_of(path, whole=path.name[:2] in SPINE)
+        for path in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
+    }
+    new = tool.nbformat.v4
+    cells = []
+    for number, copy in copies.items():
+        cells.append(new.new_code_cell(AFRESH))
+        cells += [tool.nbformat.from_dict({**c, "id": f"{number}-{c['id']}"}) for c in copy]
     environment = tool.ENVIRONMENT | {"BNLIB_WORK": str(work)}
+    run = iter(tool.execute(new.new_notebook(cells=cells), work, environment=environment).cells)
     found = {}
-    for path in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb")):
-        number = path.name[:2]
-        nb = tool.nbformat.from_dict(copy_of(path, whole=number in SPINE))
-        found[number] = said(tool.execute(nb, folder=work, environment=environment))
+    for number, copy in copies.items():
+        next(run)
+        found[number] = said(itertools.islice(run, len(copy)))
     return work, found
 
 

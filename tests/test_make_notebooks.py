@@ -1,5 +1,7 @@
 """.make/notebooks.py: a notebook's bytes follow from its sources and results alone."""
 
+import base64
+import io
 import json
 import os
 import random
@@ -8,7 +10,11 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
+from PIL import Image
+
+from bnlib.course.kit.figures import fast_png
 
 ROOT = Path(__file__).resolve().parents[1]
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
@@ -203,6 +209,28 @@ def test_buffers_are_sorted():
 def test_widgets_that_no_output_shows_are_dropped():
     text = text_of(code(), widgets=json.loads(notebook_with_widgets(1))["metadata"]["widgets"])
     assert "widgets" not in json.loads(tool.normalise(text))["metadata"]
+
+
+# ---- pictures ------------------------------------------------------------------------------------
+
+
+def test_pictures_are_stored_small_and_look_the_same():
+    pixels = np.full((300, 400, 4), 255, np.uint8)
+    pixels[100:200, 50:350] = np.random.default_rng(0).choice([0, 99, 255], (100, 300, 1))
+    pixels[..., 3] = 255
+    fast = base64.b64encode(fast_png(pixels)).decode()
+    key, kind = "c0ffee" * 5, {"model_name": "M", "model_module": "m", "model_module_version": "1"}
+    buffers = [{"path": ["p"], "data": fast, "encoding": "base64"}]
+    state = {key: {**kind, "state": {}, "buffers": buffers}}
+    outputs = [v4.new_output("display_data", data={"image/png": fast}),
+               v4.new_output("display_data", data={WIDGET_VIEW: {"model_id": key}})]  # fmt: skip
+    text = text_of(code("show", *outputs), widgets={WIDGET_STATE: {"state": state}})
+    stored = tool.with_small_pictures(tool.normalise(text))
+    (shown, _), (widget,) = json.loads(stored)["cells"][0]["outputs"], widgets_of(stored).values()
+    for small in ("".join(shown["data"]["image/png"]), widget["buffers"][0]["data"]):
+        assert len(small) < 0.7 * len(fast)
+        image = Image.open(io.BytesIO(base64.b64decode(small)))
+        assert np.array_equal(np.asarray(image.convert("RGBA")), pixels)
 
 
 # ---- what differs --------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ import pytest
 
 Image = pytest.importorskip("PIL.Image")
 nbval = pytest.importorskip("nbval.plugin")
-from PIL import ImageDraw, ImageFilter  # noqa: E402
+from PIL import ImageChops, ImageDraw, ImageFilter, ImageStat  # noqa: E402
 
 from bnlib.course.kit.asking import exercises_of  # noqa: E402
 from bnlib.course.kit.markup import to_html, to_plain  # noqa: E402
@@ -43,15 +43,14 @@ KEPT = ROOT / ".out" / "figures"  # pictures that were not as expected, for a pe
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
-LARGEST = 600_000  # bytes
+LARGEST = 650_000  # bytes, some 20,000 of them for what the speaker says
 LARGEST_OUTPUT = 120_000  # bytes
 LONGEST_SETUP = 9  # lines
 LONGEST_CODE = 25  # lines
 SHORTEST_ALT = 20  # characters
 SLIDE_TYPES = {"slide", "subslide", "fragment", "skip", "notes"}
 MOST_SLIDES = 30
-LONGEST_CODE_OF_A_SLIDE = 8  # lines
-HELD = {f"{n:02d}" for n in range(18)}  # notebooks whose slides and glossary links are held
+HELD = {f"{n:02d}" for n in range(18)}  # notebooks whose glossary links are held
 
 GLOSSARY = "00_start_here.ipynb"
 ORDINARY = {"02": {"unit"}, "03": {"units"}}  # words that mean first a degree or a gram there
@@ -317,7 +316,7 @@ def check_tells_nothing_unasked(notebook):
 
 
 def check_has_slides(notebook):
-    """The same file is the lecture: a deck of a size that fits it, with notes for the speaker."""
+    """The same file is the lecture (what its deck shows is tests/test_slides.py's to judge)."""
     types = [c.metadata.get("slideshow", {}).get("slide_type") for c in notebook.nb.cells]
     complaints = [f"cell {n}: {t!r} is no slide type" for n, t in enumerate(types, 1)
                   if t is not None and t not in SLIDE_TYPES]  # fmt: skip
@@ -328,22 +327,6 @@ def check_has_slides(notebook):
         complaints.append(f"{slides} slides; 3 to {MOST_SLIDES} fit a lecture")
     if "notes" not in types:
         complaints.append("no cell is of type 'notes': the speaker has no plan of minutes")
-    return complaints
-
-
-def check_slides_hold_little_code(notebook):
-    """A slide and its fragments together show at most 8 lines of code."""
-    if notebook.number not in HELD:
-        return []
-    complaints, first, lines = [], 1, 0
-    for n, cell in [*enumerate(notebook.nb.cells, 1), (0, None)]:
-        kind = cell.metadata.get("slideshow", {}).get("slide_type") if cell else "slide"
-        if kind in ("slide", "subslide"):
-            if lines > LONGEST_CODE_OF_A_SLIDE:
-                complaints.append(f"the slide that begins in cell {first}: {lines} lines of code")
-            first, lines = n, 0
-        if cell and cell.cell_type == "code" and kind not in ("skip", "notes"):
-            lines += sum(bool(line.strip()) for line in cell.source.splitlines())
     return complaints
 
 
@@ -552,7 +535,6 @@ FILE_CHECKS = [
     check_widgets_keep_their_state,
     check_tells_nothing_unasked,
     check_has_slides,
-    check_slides_hold_little_code,
     check_has_one_title,
     check_sets_up_once,
     check_code_cells_are_short,
@@ -682,8 +664,11 @@ def picture_difference(stored, fresh, size_only=False):
         return f"{images[0].size} pixels in the file, {images[1].size} now"
     if size_only:
         return ""
-    a, b = (np.asarray(image.filter(ImageFilter.BoxBlur(1)), np.int16) for image in images)
-    error = np.abs(a - b).max(axis=2)  # (H, W), the worst of the three colours
+    errors = ImageChops.difference(*(image.filter(ImageFilter.BoxBlur(1)) for image in images))
+    worst = max(most for _, most in errors.getextrema())
+    if worst <= CLEARLY_DIFFERENT and sum(ImageStat.Stat(errors).mean) <= DIFFERENT_ALL_OVER:
+        return ""  # as nearly always, and what follows takes three times as long
+    error = np.asarray(errors).max(axis=2)  # (H, W), the worst of the three colours
     height, width = error.shape
     error = np.pad(error, ((0, -height % TILE), (0, -width % TILE)))
     tiles = error.reshape(error.shape[0] // TILE, TILE, -1, TILE).mean(axis=(1, 3))
@@ -725,7 +710,7 @@ def fresh(notebook):
         try:
             environment = tool.ENVIRONMENT | (tool.OTHER_ARITHMETIC if OTHER else {})
             path = FOLDER / notebook.name
-            RUNS[notebook.name] = tool.executed(path, notebook.text, environment)
+            RUNS[notebook.name] = tool.executed(path, notebook.text, environment, small=False)
         except tool.CellFailed as error:
             RUNS[notebook.name] = error
     if isinstance(RUNS[notebook.name], Exception):
@@ -1011,7 +996,6 @@ SPOILED = [  # (check, part of its complaint, what spoils the notebook, argument
     (check_has_slides, "slides;", many_slides),
     (check_has_slides, "'page'", cell, 3, {"metadata": {"slideshow": {"slide_type": "page"}}}),
     (check_has_slides, "notes", cell, 4, {"metadata": {}}),
-    (check_slides_hold_little_code, "cell 3: 9 lines", source, 5, "x = 1\n\n" * 9),
     (check_has_one_title, "Second", source, 3, "# Second"),
     (check_has_one_title, "[]", source, 1, "## Small"),
     (check_sets_up_once, "10 lines", source, 2, "import x\nuse_course_style()" + "\nx = 1" * 8),

@@ -146,7 +146,8 @@ class _Tracer(torch.fx.Tracer):
         return symbol
 
     def held(self):
-        gc.collect()  # what only cycles hold is nobody's
+        if any(symbol() is not None for _, symbol in self.symbols):
+            gc.collect()  # what only cycles hold is nobody's; half a second in a large process
         return [node for node, symbol in self.symbols if symbol() is not None]
 
 

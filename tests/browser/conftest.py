@@ -7,7 +7,6 @@ axe         the accessibility rules of axe-core, fetched once from the npm regis
 The server works on a copy of notebooks/, so that nothing here writes into the checkout.
 """
 
-import importlib.util
 import json
 import os
 import shutil
@@ -22,9 +21,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-_SPEC = importlib.util.spec_from_file_location("make_chromium", ROOT / ".make" / "chromium.py")
-browser = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(browser)
+sys.path.insert(0, str(ROOT / ".make"))
+import vendor  # noqa: E402 (beside what stands behind make, in a folder that is no package)
+from chromium import ARGUMENTS, find  # noqa: E402
+
 START_UP = 60  # seconds that the server may take
 
 
@@ -41,9 +41,9 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="session")
 def chromium():
     pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    path = browser.find()
+    path = find()
     if path is None:
-        pytest.skip(browser.MISSING)
+        pytest.skip("no Chromium found: install Chromium or Chrome, or set CHROMIUM to its path")
     return path
 
 
@@ -53,9 +53,9 @@ def context(chromium):
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium, args=browser.ARGUMENTS)
-        yield started.new_context(viewport={"width": 1280, "height": 900})
-        started.close()
+        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        yield browser.new_context(viewport={"width": 1280, "height": 900})
+        browser.close()
 
 
 @pytest.fixture(scope="session")
@@ -369,9 +369,6 @@ def lab(new_page):
 @pytest.fixture(scope="session")
 def axe():
     """The text of axe-core 4, from the npm registry; kept in .out/, which git ignores."""
-    sys.path.insert(0, str(ROOT / ".make"))
-    import vendor
-
     try:
         folder = vendor.fetch("axe-core")
     except vendor.Missing as missing:

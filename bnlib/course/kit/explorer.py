@@ -5,8 +5,6 @@ key press reaches the screen in under a tenth of a second. The controls are the 
 (range, radio, checkbox), with names that a screen reader reads: ipywidgets' sliders have none.
 """
 
-import struct
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,7 +15,7 @@ from matplotlib.artist import Artist
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from bnlib.course.kit.figures import checked_alt, described, small_png
+from bnlib.course.kit.figures import checked_alt, described, fast_png
 from bnlib.course.kit.style import DPI, SHARPNESS
 from bnlib.course.kit.widget import Widget
 
@@ -194,7 +192,7 @@ class Explorer(Widget):
         self._raw = {n: c.encode(values.get(n, c.value)) for n, c in known.items()}
         self._live = _Live(self)
         self._text, pixels = self._live.frame(self.values)
-        self._picture = small_png(pixels)
+        self._picture = fast_png(pixels)
         self.observe(self._refresh, "_raw")
         self.observe(self._sharpen, "_ratio")
 
@@ -293,21 +291,6 @@ def _artists(things):
             yield from _artists((thing if isinstance(thing, dict) else vars(thing)).values())
         elif isinstance(thing, list | tuple | np.ndarray):
             yield from _artists(thing)
-
-
-def fast_png(pixels):
-    """(H, W, 4) uint8 → PNG bytes in a third of the usual time: row differences, light zip."""
-    height, width = pixels.shape[:2]
-    rgb = pixels[:, :, :3].reshape(height, -1)
-    rows = np.empty((height, 1 + 3 * width), np.uint8)
-    rows[:, 0] = 2  # PNG's filter "up": each row minus the one above
-    rows[0, 1:] = rgb[0]
-    np.subtract(rgb[1:], rgb[:-1], out=rows[1:, 1:])
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        for kind, data in [(b"IHDR", header), (b"IDAT", zlib.compress(rows, 1)), (b"IEND", b"")]
-    )
 
 
 def _plain(value):

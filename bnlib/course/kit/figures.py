@@ -3,7 +3,9 @@
 import base64
 import html
 import io
+import struct
 import sys
+import zlib
 
 import numpy as np
 from PIL import Image
@@ -113,6 +115,8 @@ def figure_of(thing):
 def png_bytes(fig, sharpness=SHARPNESS, framed=False):
     """The figure as PNG, sharpness × DPI pixels an inch, its bytes a function of its pixels.
 
+    It is made for speed; .make/notebooks.py stores it smaller.
+
     framed  draws a line around it, one CSS pixel wide: on a dark page a figure is a white card
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -131,14 +135,29 @@ def png_bytes(fig, sharpness=SHARPNESS, framed=False):
             constant_values=int(CARD[1:3], 16),  # a grey: red, green and blue alike
         )
         pixels[..., 3] = 255
-    return small_png(pixels)
+    if pixels[..., 3].min() < 255:
+        pixels[..., :3], pixels[..., 3] = on_white(pixels), 255
+    return fast_png(pixels, level=4)
+
+
+def fast_png(pixels, level=1):
+    """(H, W, 4) uint8 → PNG bytes in a tenth of the usual time: row differences, light zip."""
+    height, width = pixels.shape[:2]
+    rgb = pixels[:, :, :3].reshape(height, -1)
+    rows = np.empty((height, 1 + 3 * width), np.uint8)
+    rows[:, 0] = 2  # PNG's filter "up": each row minus the one above
+    rows[0, 1:] = rgb[0]
+    np.subtract(rgb[1:], rgb[:-1], out=rows[1:, 1:])
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in [(b"IHDR", header), (b"IDAT", zlib.compress(rows, level)), (b"IEND", b"")]
+    )
 
 
 def small_png(pixels):
     """(H, W, 4) uint8 RGBA on white → PNG bytes; a palette where the eye cannot tell."""
-    image = Image.fromarray(pixels)
-    flat = Image.new("RGB", image.size, "white")
-    flat.paste(image, mask=image.getchannel("A"))
+    flat = on_white(pixels)
     exact = np.asarray(flat, np.int16)
     for colors, worst in ((32, 16), (64, 20), (256, 24)):
         few = flat.quantize(colors, Image.Quantize.MEDIANCUT, kmeans=2, dither=Image.Dither.NONE)
@@ -146,6 +165,14 @@ def small_png(pixels):
         if error.mean() < 0.3 and np.quantile(error, 0.999) <= worst:  # of 255
             return _encode(few)
     return _encode(flat)
+
+
+def on_white(pixels):
+    """(H, W, 4) uint8 RGBA as an RGB image that lies on white."""
+    image = Image.fromarray(pixels)
+    flat = Image.new("RGB", image.size, "white")
+    flat.paste(image, mask=image.getchannel("A"))
+    return flat
 
 
 def _encode(image):

@@ -2,12 +2,12 @@
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.legend_handler import HandlerTuple
+from matplotlib.lines import Line2D
 
-from bnlib.course.kit.figures import described
-from bnlib.course.kit.style import COLORS, HATCHES, LINESTYLES, look
-from bnlib.course.kit.words import listing, number, span, spoken
-
-_COLORS = list(COLORS.values())
+from bnlib.course.kit.figures import described, figure_of
+from bnlib.course.kit.style import COLORS, HATCHES, look
+from bnlib.course.kit.words import from_to, listing, number, span, spoken
 
 
 def figure(rows=1, cols=1, size=None, **subplots):
@@ -30,6 +30,58 @@ def title_over_all(fig, title):
         fig.suptitle(title, x=0.01, ha="left", weight="bold")
 
 
+def legend_below(fig, handles, labels, *, ncols, live=()):
+    """A legend under all panels, with an entry more for the outlines of runs made here.
+
+    live  the markers of these outlines, which are black
+    """
+    markers = list(dict.fromkeys(live))
+    if markers:
+        size = max(7, min(11, 22 / len(markers)))  # of all of them side by side
+        outlines = (
+            Line2D([], [], linestyle="none", marker=marker, markersize=size, color="none",
+                   markeredgecolor="black", markeredgewidth=2)
+            for marker in markers
+        )  # fmt: skip
+        handles, labels = [*handles, tuple(outlines)], [*labels, "black: run here"]
+    return fig.legend(
+        handles,
+        labels,
+        loc="outside lower center",
+        ncols=ncols,
+        handlelength=max(2 + 0.2 * len(markers), 0.8 * len(markers)),
+        columnspacing=1.4,
+        handler_map={tuple: HandlerTuple(ndivide=None, pad=0)},
+    )
+
+
+def apart(heights, gap):
+    """Heights in the same order, moved up or down until each two are a gap apart.
+
+    heights  (n,) of labels at the ends of lines, all moved together as little as it takes
+
+    >>> apart([0.2, 0.9, 0.2], 0.1)
+    array([0.15, 0.9 , 0.25])
+    """
+    heights = np.asarray(heights, float)
+    order = np.argsort(heights, kind="stable")
+    groups = []  # [places in the order, middle] of those that would touch
+    for place in order:
+        groups.append([[place], heights[place]])
+        while len(groups) > 1 and _touch(*groups[-2:], gap):
+            upper, lower = groups.pop(), groups.pop()
+            members = lower[0] + upper[0]
+            groups.append([members, heights[members].mean()])
+    moved = np.empty_like(heights)
+    for members, middle in groups:
+        moved[members] = middle + gap * (np.arange(len(members)) - (len(members) - 1) / 2)
+    return moved
+
+
+def _touch(lower, upper, gap):
+    return upper[1] - lower[1] < gap * (len(lower[0]) + len(upper[0])) / 2 - 1e-12
+
+
 def plot_histograms(*arrays, labels, xlabel, bins=40, range=None, ax=None, title=None):
     """Histograms of the same quantity over one set of bins, each with its own hatch and line.
 
@@ -47,14 +99,14 @@ def plot_histograms(*arrays, labels, xlabel, bins=40, range=None, ax=None, title
     edges = np.histogram_bin_edges(np.concatenate(arrays), bins, range)
     for i, (values, label) in enumerate(zip(arrays, labels, strict=True)):
         heights, _ = np.histogram(values, edges, density=True)
-        color = _COLORS[i % len(_COLORS)]
-        ax.stairs(heights, edges, fill=True, facecolor=color, alpha=0.25, edgecolor="none")
+        style = look(label, i)
+        ax.stairs(heights, edges, fill=True, facecolor=style["color"], alpha=0.25, edgecolor="none")
         ax.stairs(
             heights,
             edges,
-            color=color,
+            color=style["color"],
             linewidth=2.2,
-            linestyle=LINESTYLES[i % len(LINESTYLES)],
+            linestyle=style["linestyle"],
             hatch=HATCHES[i % len(HATCHES)],
             label=label,
         )
@@ -116,6 +168,30 @@ def plot_curves(
     ]
     described(ax, f"{spoken(ylabel)} against {spoken(xlabel)}. {' '.join(told)}")
     return _finish(ax, xlabel, ylabel, title, legend=len(curves) > 1)
+
+
+def rate_axis(ax, rates):
+    """Make the horizontal axis logarithmic, with a tick at every rate that was measured.
+
+    rates  learning rates. Powers of ten are labelled first, then 3, 0.3 and so on, then the
+           others, as far as there is room on the axis with the limits that it has now
+    """
+    rates = np.unique(np.asarray(rates, float))
+    ax.set_xscale("log")
+    low, high = np.log10(ax.get_xlim())
+    grid, column = ax.get_subplotspec().get_gridspec(), ax.get_subplotspec().colspan.start
+    shares = np.ones(grid.ncols) if (ratios := grid.get_width_ratios()) is None else ratios
+    inches = 0.8 * figure_of(ax).get_figwidth() * shares[column] / np.sum(shares)
+    places = (np.log10(rates) - low) / (high - low) * inches
+    texts = [f"{rate:g}" for rate in rates]
+    widths = [0.115 * len(text) + 0.08 for text in texts]  # of 13 points, and a gap
+    first = {"1": 0, "3": 1}  # by the leading digit
+    shown = []
+    for i in sorted(range(len(rates)), key=lambda i: first.get(f"{rates[i]:e}"[0], 2)):
+        if all(abs(places[i] - places[j]) > (widths[i] + widths[j]) / 2 for j in shown):
+            shown.append(i)
+    ax.set_xticks(rates, [text if i in shown else "" for i, text in enumerate(texts)])
+    ax.minorticks_off()
 
 
 def course_of(x, y, digits=2):
@@ -300,7 +376,7 @@ def _region(inside, rates, stds):
     if not len(rows):
         return f"none of {inside.size}"
     return (
-        f"{len(rows)} of {inside.size}, from {span(np.asarray(stds)[rows])} in the weights and "
+        f"{len(rows)} of {inside.size}, {from_to(np.asarray(stds)[rows])} in the weights and "
         f"{span(np.asarray(rates)[columns])} in the rate"
     )
 

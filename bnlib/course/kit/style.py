@@ -28,6 +28,12 @@ NETS = {
     "without BN": {"color": COLORS["vermillion"], "linestyle": "-", "marker": "o"},
     "with BN": {"color": COLORS["blue"], "linestyle": (0, (5, 1.5)), "marker": "s"},
 }
+# What is none of these nets, such as two momenta, has looks that differ from theirs in everything.
+OTHERS = [
+    {"color": COLORS["purple"], "linestyle": LINESTYLES[3], "marker": "D"},
+    {"color": COLORS["orange"], "linestyle": LINESTYLES[4], "marker": "v"},
+    {"color": COLORS["green"], "linestyle": (0, (4, 1, 1, 1, 1, 1)), "marker": "P"},
+]
 _AFTER = {"color": COLORS["green"], "linestyle": (0, (1, 1.2)), "marker": "^"}
 _KNOWN = {  # the names that a net goes by in a legend
     **NETS,
@@ -35,6 +41,11 @@ _KNOWN = {  # the names that a net goes by in a legend
     "before": NETS["with BN"],
     "after": _AFTER,  # BN after the activation
 }
+
+_MORE = [  # where three others are not enough
+    {"color": COLORS["black"], "linestyle": (0, (2, 1)), "marker": "X"},
+    {"color": COLORS["sky"], "linestyle": (0, (7, 1, 2, 1)), "marker": "*"},
+]
 
 RC = {
     "figure.figsize": (8.0, 4.5),
@@ -84,9 +95,8 @@ def look(label, i=0):
 
     Returns a dict of color, linestyle and marker.
     """
-    place = i % len(MARKERS)
-    color, line, marker = list(COLORS.values())[place], LINESTYLES[place], MARKERS[place]
-    return _KNOWN.get(label, {"color": color, "linestyle": line, "marker": marker})
+    others = [*OTHERS, *_MORE]
+    return dict(_KNOWN.get(label) or others[i % len(others)])
 
 
 def use_course_style():

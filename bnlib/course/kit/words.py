@@ -53,6 +53,16 @@ def span(values, digits=2):
     return ends[0] if ends[0] == ends[1] else " to ".join(ends)
 
 
+def from_to(values, digits=2):
+    """Where some numbers lie: "from 1 to 3", or "at 0.5" where both ends are written alike.
+
+    >>> from_to([3, 1, 2]), from_to([0.998, 1.002])
+    ('from 1 to 3', 'at 1')
+    """
+    ends = span(values, digits)
+    return f"from {ends}" if " to " in ends else f"at {ends}"
+
+
 def listing(things):
     """Texts in a row: "a", "a and b", "a, b and c"."""
     *first, last = map(str, things)

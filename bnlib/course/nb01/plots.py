@@ -89,7 +89,7 @@ def plot_by_layer(curves, layers=None, *, ylabel="|gradient| / |weights|", ax=No
     curves  dict label -> (L,) positive values, first layer first
     layers  L tick labels; by default "layer 1", "layer 2", …
     """
-    ax = figure(size=(7.6, 4.0))[1] if ax is None else ax
+    ax = figure(size=(7.2, 3.6))[1] if ax is None else ax
     count = len(next(iter(curves.values())))
     layers = layers or [f"layer {i}" for i in range(1, count + 1)]
     for i, (label, values) in enumerate(curves.items()):

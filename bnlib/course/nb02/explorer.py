@@ -6,7 +6,7 @@ import numpy as np
 
 from bnlib.course.kit.explorer import Explorer, Slider
 from bnlib.course.kit.style import COLORS
-from bnlib.course.nb02.plots import ellipse
+from bnlib.course.nb02.plots import BEST, PATH, ellipse
 
 STEPS = 100
 START = np.array([-2.0, 1.0])  # where the weights start, seen from the best ones
@@ -58,16 +58,8 @@ class Descent(Explorer):
         left, right = fig.subplots(1, 2, width_ratios=[1.3, 1])
         thin = {"color": "#8a8a8a", "linewidth": 1.1, "linestyle": "-"}
         contours = [left.plot([], [], **thin)[0] for _ in SHARES]
-        (path,) = left.plot(
-            [],
-            [],
-            color=COLORS["vermillion"],
-            marker="o",
-            markersize=4.5,
-            linestyle="-",
-            linewidth=1.2,
-        )
-        left.plot(0, 0, marker="*", color="black", markersize=17, linestyle="none")
+        (path,) = left.plot([], [], **PATH, markersize=4.5, linewidth=1.2)
+        left.plot(0, 0, **BEST, markersize=18, linestyle="none")
         left.annotate(
             "start", START, xytext=(-7, 5), textcoords="offset points", ha="right", fontsize=13
         )

@@ -3,11 +3,12 @@
 import numpy as np
 
 from bnlib.course.kit.figures import described
-from bnlib.course.kit.plots import figure, plot_curves
-from bnlib.course.kit.style import COLORS, HATCHES, LINESTYLES, MARKERS
-from bnlib.course.kit.words import listing, number, span, spoken
+from bnlib.course.kit.plots import figure, plot_curves, rate_axis
+from bnlib.course.kit.style import COLORS, HATCHES, look
+from bnlib.course.kit.words import from_to, listing, number, span, spoken
 
-_COLORS = list(COLORS.values())
+PATH = {"color": COLORS["black"], "linestyle": "-", "marker": "o"}
+BEST = {"color": COLORS["orange"], "markeredgecolor": "black", "marker": "*", "zorder": 3}
 _ANGLE = np.linspace(0, 2 * np.pi, 181)
 _CIRCLE = np.stack([np.cos(_ANGLE), np.sin(_ANGLE)])  # (2, 181)
 
@@ -41,16 +42,8 @@ def plot_descents(cases, *, axes=None):
         reach = 1.25 * np.abs(path).max()
         for share in (2.0, 1.0, 1 / 2, 1 / 5, 1 / 20):
             ax.plot(*ellipse(H, share * start), color="#9a9a9a", linewidth=1.0, linestyle="-")
-        ax.plot(
-            path[:, 0],
-            path[:, 1],
-            color=COLORS["vermillion"],
-            marker="o",
-            markersize=5,
-            linestyle="-",
-            linewidth=1.6,
-        )
-        ax.plot(0, 0, marker="*", color="black", markersize=16, linestyle="none")
+        ax.plot(path[:, 0], path[:, 1], **PATH, markersize=5, linewidth=1.6)
+        ax.plot(0, 0, **BEST, markersize=18, linestyle="none")
         ax.annotate(
             "start",
             path[0],
@@ -89,22 +82,9 @@ def plot_steps_law(kappa, steps, kappa_hat, steps_hat, *, law, ax=None):
     ax = figure()[1] if ax is None else ax
     line = np.array([1.0, 1.3 * np.max(kappa)])
     ax.loglog(line, law * line, color=COLORS["black"], linestyle="--", label=rf"{law:.1f} $\kappa$")
-    ax.loglog(
-        kappa,
-        steps,
-        marker="o",
-        linestyle="none",
-        color=COLORS["vermillion"],
-        label="as they are",
-    )
-    ax.loglog(
-        kappa_hat,
-        steps_hat,
-        marker="s",
-        linestyle="none",
-        color=COLORS["blue"],
-        label="standardized",
-    )
+    marks = {"linestyle": "none", "markersize": 9}
+    ax.loglog(kappa, steps, **look("", 1) | marks, label="as they are")
+    ax.loglog(kappa_hat, steps_hat, **look("", 0) | marks, label="standardized")
     ticks = [1, 3, 10, 30, 100, 300, 1000, 3000]
     ax.set_xticks([t for t in ticks if t < line[1]], [f"{t:,}" for t in ticks if t < line[1]])
     ax.set_yticks(ticks, [f"{t:,}" for t in ticks])
@@ -117,8 +97,8 @@ def plot_steps_law(kappa, steps, kappa_hat, steps_hat, *, law, ax=None):
     return described(
         ax,
         f"Steps to converge against the condition number κ, both axes logarithmic, with the line "
-        f"{law:.1f} κ. As they are: κ from {span(kappa)}, {span(steps)} steps, "
-        f"{span(np.divide(steps, kappa))} per unit of κ. Standardized: κ from {span(kappa_hat)}, "
+        f"{law:.1f} κ. As they are: κ {from_to(kappa)}, {span(steps)} steps, "
+        f"{span(np.divide(steps, kappa))} per unit of κ. Standardized: κ {from_to(kappa_hat)}, "
         f"{span(steps_hat)} steps.",
     )
 
@@ -131,9 +111,7 @@ def plot_rate_sweep(rates, scores, *, ylabel, ax=None, title=None):
     """
     ax = figure(size=(8.6, 4.2))[1] if ax is None else ax
     plot_curves(rates, scores, xlabel=r"learning rate $\eta$", ylabel=ylabel, ax=ax, title=title)
-    ax.set_xscale("log")
-    ax.set_xticks(rates, [f"{rate:g}" for rate in rates])
-    ax.minorticks_off()
+    rate_axis(ax, rates)
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     middles = {label: np.median(runs, axis=0) for label, runs in scores.items()}
     best = (
@@ -160,9 +138,7 @@ def plot_spectra(spectra, *, ax=None, largest=300):
         ax.loglog(
             rank,
             eigenvalues[: len(rank)],
-            color=_COLORS[i],
-            linestyle=LINESTYLES[i],
-            marker=MARKERS[i],
+            **look(label, i),
             markevery=[0, 1, 2, 4, 9, 29, 99, 299],
             label=label,
         )

@@ -59,7 +59,7 @@ class BatchMeans(Explorer):
         right.annotate(
             r"$1/\sqrt{m}$", (250, 250**-0.5), xytext=(4, 10), textcoords="offset points"
         )
-        (dot,) = right.plot([8], [0.3], marker="o", markersize=12, color=COLORS["vermillion"])
+        (dot,) = right.plot([8], [0.3], marker="o", markersize=12, color=COLORS["orange"])
         right.set_xticks([2, 8, 60, 400, 2000], ["2", "8", "60", "400", "2000"])
         right.set_yticks([0.02, 0.05, 0.1, 0.2, 0.5], ["0.02", "0.05", "0.1", "0.2", "0.5"])
         right.minorticks_off()

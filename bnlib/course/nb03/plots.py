@@ -4,8 +4,8 @@ import numpy as np
 
 from bnlib.course.kit.figures import described
 from bnlib.course.kit.plots import figure
-from bnlib.course.kit.style import COLORS
-from bnlib.course.kit.words import listing, number, span
+from bnlib.course.kit.style import COLORS, look
+from bnlib.course.kit.words import from_to, listing, number, span
 
 _LAW = {"color": COLORS["black"], "linestyle": "--", "linewidth": 2.2, "marker": ""}
 
@@ -75,7 +75,7 @@ def plot_spread_law(sizes, spreads, *, population, ax=None):
         markersize=5,
         linestyle="none",
         alpha=0.5,
-        color=COLORS["vermillion"],
+        color=COLORS["orange"],
         label=f"each of {spreads.shape[1]} units",
     )
     _plain_ticks(ax, sizes)
@@ -105,22 +105,12 @@ def plot_biased_variance(sizes, seen, *, ax=None):
     sizes, seen = np.asarray(sizes), np.asarray(seen)
     m = np.geomspace(sizes[0], sizes[-1], 200)
     ax.semilogx(m, (m - 1) / m, **_LAW, label="$(m-1)/m$")
-    ax.semilogx(
-        sizes,
-        seen,
-        marker="o",
-        linestyle="none",
-        color=COLORS["vermillion"],
-        label=r"biased, $\sigma^2_\mathcal{B}$",
-    )
-    ax.semilogx(
-        sizes,
-        seen * sizes / (sizes - 1),
-        marker="s",
-        linestyle="none",
-        color=COLORS["blue"],
-        label=r"unbiased, $\frac{m}{m-1}\sigma^2_\mathcal{B}$",
-    )
+    unbiased = seen * sizes / (sizes - 1)
+    marks = {"linestyle": "none", "markersize": 9}
+    label = r"biased, $\sigma^2_\mathcal{B}$"
+    ax.semilogx(sizes, seen, **look("", 1) | marks, label=label)
+    label = r"unbiased, $\frac{m}{m-1}\sigma^2_\mathcal{B}$"
+    ax.semilogx(sizes, unbiased, **look("", 0) | marks, label=label)
     _plain_ticks(ax, sizes)
     ax.set(xlabel="batch size $m$", ylabel=r"average batch variance (in $\sigma^2$)", ylim=(0, 1.2))
     ax.set_title("Share of the variance that a batch sees")
@@ -130,7 +120,7 @@ def plot_biased_variance(sizes, seen, *, ax=None):
         ax,
         f"Average batch variance, in σ², against the batch size. The dots follow the curve "
         f"(m − 1)/m: {listing(f'{number(seen[i])} at {sizes[i]}' for i in places)}. Multiplied by "
-        f"m/(m − 1) they lie from {span(seen * sizes / (sizes - 1))}.",
+        f"m/(m − 1) they lie {from_to(unbiased)}.",
     )
 
 
@@ -212,11 +202,13 @@ def plot_in_batches(x_hats, *, exact, ax=None):
     ax.set_xlim(-0.5, len(x_hats) - 0.5)
     ax.set(xlabel="batch size $m$", ylabel=r"$\hat{x}$ of one and the same digit")
     ax.set_title(r"The $\hat{x}$ of one digit in 400 batches")
-    clouds = (f"{span(np.percentile(values, (5, 95)))} for m = {m}" for m, values in x_hats.items())
+    clouds = (
+        f"{from_to(np.percentile(values, (5, 95)))} for m = {m}" for m, values in x_hats.items()
+    )
     return described(
         ax,
         f"One digit's x̂ in {len(next(iter(x_hats.values())))} batches, a cloud of dots for each "
-        f"batch size; nine in ten lie from {listing(clouds)}. A dashed line is its x̂ over all "
+        f"batch size; nine in ten lie {listing(clouds)}. A dashed line is its x̂ over all "
         f"digits, {number(exact)}.",
     )
 

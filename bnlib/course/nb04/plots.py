@@ -4,7 +4,7 @@ import numpy as np
 
 from bnlib.course.kit.figures import described
 from bnlib.course.kit.plots import figure
-from bnlib.course.kit.style import COLORS, MARKERS
+from bnlib.course.kit.style import COLORS, look
 from bnlib.course.kit.words import number, span, spoken
 
 SATURATED = 0.02  # an output this near to 0 or 1 counts as saturated
@@ -67,18 +67,11 @@ def plot_weight_scale(a, spread, gradient, *, axes=None):
     if axes is None:
         _, axes = figure(1, 2, size=(10.5, 4.0))
     left, right = axes
-    left.semilogx(a, spread, color=COLORS["blue"], marker=MARKERS[0])
+    left.semilogx(a, spread, **look("", 0))
     left.set(ylim=(0, 1.1), ylabel=r"standard deviation of $\hat{x}$")
     left.set_title(r"The spread of $\hat{x}$")
     right.loglog(a, 1 / a, color=COLORS["black"], linestyle="--", marker="", label="$1/a$")
-    right.loglog(
-        a,
-        gradient,
-        color=COLORS["vermillion"],
-        marker=MARKERS[1],
-        linestyle="-",
-        label="measured",
-    )
+    right.loglog(a, gradient, **look("", 1), label="measured")
     right.set(ylabel="norm, that at $a = 1$ being 1")
     right.set_title("The size of the gradient")
     right.legend()
@@ -104,15 +97,8 @@ def plot_learned(nets, *, ax=None):
     """
     ax = figure()[1] if ax is None else ax
     for i, (label, (gamma, beta)) in enumerate(nets.items()):
-        ax.plot(
-            gamma,
-            beta,
-            marker=MARKERS[i],
-            linestyle="none",
-            color=list(COLORS.values())[i],
-            alpha=0.8,
-            label=label,
-        )
+        style = look(label, 1 - i) | {"linestyle": "none"}
+        ax.plot(gamma, beta, **style, alpha=0.8, label=label)
     ax.plot(1, 0, marker="*", markersize=20, linestyle="none", color=COLORS["black"])
     ax.annotate("start", (1, 0), xytext=(0, 14), textcoords="offset points", ha="center")
     ax.margins(0.08)
@@ -131,24 +117,19 @@ def plot_accuracies(accuracies, *, ax=None):
     """Test accuracy of several nets, a mark for each seed and a bar at their mean.
 
     accuracies  dict label -> (seeds,) shares 0..1; drawn from top to bottom, "frozen" ones as
-                squares, "learned" ones as dots
+                triangles, "learned" ones as diamonds, others as crosses
     """
     ax = figure(size=(9.2, 4.4))[1] if ax is None else ax
     for row, (label, values) in enumerate(accuracies.items()):
-        kind = next((k for k in ("frozen", "learned") if k in label), None)
-        marker, color = {"frozen": ("s", "vermillion"), "learned": ("o", "blue")}.get(
-            kind, ("^", "black")
-        )
+        style = look("", 1 if "frozen" in label else 0 if "learned" in label else 3)
         ax.plot(
             np.mean(values), row, marker="|", markersize=30, markeredgewidth=2.5, color="#444444"
         )
         ax.plot(
             values,
             np.full(len(values), row),
-            marker=marker,
+            **style | {"linestyle": "none"},
             markersize=8,
-            linestyle="none",
-            color=COLORS[color],
             alpha=0.7,
         )
     ax.set_yticks(range(len(accuracies)), list(accuracies))

@@ -258,9 +258,9 @@ EXERCISES = [
         title="Before or after?",
         choices=("before", "after", "about equal"),
         hint="The paper argues for *before*. An argument is not a measurement.",
-        note="At this size, with ReLU, the two are less than a point apart on average; both learn "
-        "sooner than none.",
-        praise="Less than a point apart on average; both learn sooner than none.",
+        note="At this size, with ReLU, the two are less than a point apart in the middle seed; "
+        "both learn sooner than none.",
+        praise="Less than a point apart in the middle seed; both learn sooner than none.",
         wrong_turns=[
             WrongTurn(
                 "before",

@@ -9,6 +9,7 @@ from bnlib.course.kit.plots import (
     figure,
     plot_curves,
     plot_histograms,
+    rate_axis,
     title_over_all,
 )
 from bnlib.course.kit.style import COLORS, HATCHES, look
@@ -92,8 +93,8 @@ def plot_placements(steps, panels, *, size=(11.0, 4.4)):
             place + beside, gap, color=COLORS["black"], marker="D", linestyle="none",
             markersize=9, label="one seed" if place == 0 else None,
         )  # fmt: skip
-        axes[-1].plot([place - 0.22, place + 0.22], [gap.mean()] * 2, color=COLORS["purple"],
-                      linestyle="-", label="mean" if place == 0 else None)  # fmt: skip
+        axes[-1].plot([place - 0.22, place + 0.22], [np.median(gap)] * 2, color=COLORS["purple"],
+                      linestyle="-", label="middle seed" if place == 0 else None)  # fmt: skip
     axes[-1].set_xticks(range(len(panels)), list(panels))
     axes[-1].set(xlim=(-0.5, len(panels) - 0.5), ylabel="after − before (points)")
     axes[-1].set_title("gap at the end")
@@ -171,7 +172,8 @@ def plot_one_rate(places, *, rate, size=(6.0, 4.2)):
     _, ax = figure(size=size)
     for i, (place, values) in enumerate(places.items()):
         style = look(place, i) | {"linestyle": "none"}
-        ax.plot(np.full(len(values), i), 100 * values, **style, markersize=10)
+        beside = np.linspace(-0.15, 0.15, len(values))  # so that equal seeds are all seen
+        ax.plot(i + beside, 100 * values, **style, markersize=10)
     ax.set_xticks(range(len(places)), [f"BN {place}" for place in places])
     ax.set(xlim=(-0.6, len(places) - 0.4), ylim=(0, 100), ylabel="test accuracy (%)")
     ax.set_title(f"Sigmoid net, learning rate {rate:g}")
@@ -198,9 +200,7 @@ def plot_over_rates(rates, panels, *, size=(10.2, 4.4)):
             ax.plot([], [], **style, label=place)
             at = (f"{span(row)} at {rate:g}" for rate, row in zip(rates, percent, strict=True))
             told.append(f"{activation}, {place}: {listing(at)}.")
-        ax.set_xscale("log")
-        ax.set_xticks(rates, [f"{rate:g}" for rate in rates])
-        ax.minorticks_off()
+        rate_axis(ax, rates)
         ax.set(xlabel="learning rate", ylim=(0, 100), title=activation)
     axes[0].set_ylabel("test accuracy (%)")
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from bnlib.course.kit.explorer import Explorer, Slider
-from bnlib.course.kit.style import COLORS
+from bnlib.course.kit.style import look
 
 EPS = 1e-5
 
@@ -18,7 +18,7 @@ class Nudge(Explorer):
 
     title = "Who moves when one example moves?"
     alt = (
-        "Two panels, each with a row of dots before the nudge and one after it, joined by lines. "
+        "Two panels, each with a row of marks before the nudge and one after it, joined by lines. "
         "Above, the values of a mini-batch: only the first example's line slants. Below, the "
         "normalized values: all lines slant, most of the others against the first."
     )
@@ -42,10 +42,8 @@ class Nudge(Explorer):
             ),
             strict=True,
         ):
-            quiet = {"color": COLORS["blue"], "linestyle": "-", "linewidth": 1.8}
-            loud = {"color": COLORS["vermillion"], "linestyle": "--", "linewidth": 2.6}
-            art.others += ax.plot([], [], marker="o", markersize=8, **quiet)
-            art.first += ax.plot([], [], marker="s", markersize=10, **loud)
+            art.others += ax.plot([], [], **look("", 0), markersize=8, linewidth=1.8)
+            art.first += ax.plot([], [], **look("", 1), markersize=12, linewidth=2.6)
             ax.set(xlim=(-4.3, 4.3), ylim=(-0.4, 1.4), title=title)
             ax.set_yticks([1, 0], ["before", "after"])
             ax.grid(False, axis="y")

@@ -4,8 +4,8 @@ import numpy as np
 
 from bnlib.course.kit.figures import described
 from bnlib.course.kit.plots import course_of, figure, plot_curves, plot_heatmap
-from bnlib.course.kit.style import COLORS
-from bnlib.course.kit.words import number, span, spoken
+from bnlib.course.kit.style import COLORS, look
+from bnlib.course.kit.words import from_to, number, span, spoken
 
 _FORWARD, _BACK = COLORS["blue"], COLORS["vermillion"]
 
@@ -83,8 +83,8 @@ def plot_jacobian(jacobian, *, title=None, ax=None):
     return described(
         ax,
         f"A table of slopes, {m} by {m}: how much example i moves per unit that example j is "
-        f"nudged. The diagonal lies from {span(np.diag(jacobian))}. Off it, {np.sum(off < 0)} "
-        f"of {len(off)} entries are negative, and all lie from {span(off)}.",
+        f"nudged. The diagonal lies {from_to(np.diag(jacobian))}. Off it, {np.sum(off < 0)} "
+        f"of {len(off)} entries are negative, and all lie {from_to(off)}.",
     )
 
 
@@ -96,7 +96,7 @@ def plot_gradient_error(steps, errors, *, title=None, ax=None):
     """
     ax = figure()[1] if ax is None else ax
     steps, errors = np.asarray(steps), np.asarray(errors)
-    ax.loglog(steps, errors, color=_FORWARD, marker="o", linestyle="-", label="measured")
+    ax.loglog(steps, errors, **look("", 0), label="measured")
     left, right = steps < 1e-7, steps > 1e-3
     for part, power, style, label in (
         (left, -1, "--", r"rounding, as $1/h$"),

@@ -4,7 +4,7 @@ import numpy as np
 
 from bnlib.course.kit.figures import described
 from bnlib.course.kit.plots import course_of, figure
-from bnlib.course.kit.style import COLORS
+from bnlib.course.kit.style import COLORS, look
 from bnlib.course.kit.words import listing, number, span, spoken
 
 
@@ -19,11 +19,11 @@ def plot_error_against_batch(sizes, errors, *, stored, title=None, ax=None):
     errors, stored = 100 * np.asarray(errors), 100 * np.asarray(stored)
     for i, run in enumerate(errors):
         ax.semilogx(
-            sizes, run, color=COLORS["vermillion"], linestyle="--", marker="s", linewidth=1.8,
+            sizes, run, **look("", 1), linewidth=1.8,
             label="statistics of the test batch (3 seeds)" if i == 0 else None,
         )  # fmt: skip
-    ax.axhspan(stored.min(), stored.max(), color=COLORS["blue"], alpha=0.35, linewidth=0)
-    ax.axhline(stored.mean(), color=COLORS["blue"], linestyle="-", label="stored statistics")
+    ax.axhspan(stored.min(), stored.max(), color=COLORS["black"], alpha=0.25, linewidth=0)
+    ax.axhline(stored.mean(), color=COLORS["black"], linestyle="-", label="stored statistics")
     ax.set_xticks(sizes, [str(m) for m in sizes])
     ax.minorticks_off()
     ax.set(xlabel="test batch size", ylabel="test error (%)", ylim=(0, None))
@@ -46,7 +46,7 @@ def plot_paired_errors(groups, *, labels, title=None, ax=None):
     labels  (before, after)
     """
     ax = figure(size=(9.0, 4.6))[1] if ax is None else ax
-    looks = [(COLORS["vermillion"], "///"), (COLORS["blue"], "")]
+    looks = [(COLORS["orange"], "///"), (COLORS["sky"], "")]
     for place, pair in enumerate(groups.values()):
         for side, (errors, (color, hatch)) in enumerate(zip(pair, looks, strict=True)):
             errors, at = 100 * np.asarray(errors), place + 0.38 * (side - 0.5)

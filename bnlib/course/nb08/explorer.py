@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from bnlib.course.kit.explorer import Choice, Explorer, Slider
+from bnlib.course.kit.plots import rate_axis
 from bnlib.course.kit.style import COLORS, NETS
 
 KINDS = ("sigmoid", "ReLU")
@@ -52,10 +53,8 @@ class LearningRates(Explorer):
         left.minorticks_off()
         left.set(xlabel="training step", ylabel="share of test digits right", ylim=(0, 1))
         left.set_title("three seeds each")
-        right.set_xscale("log")
-        right.set_xticks([0.1, 1, 10], ["0.1", "1", "10"])
-        right.minorticks_off()
         right.set(xlabel="learning rate", xlim=(min(self.rates) * 0.8, max(self.rates) * 1.25))
+        rate_axis(right, self.rates)
         right.set_title("after 3,000 steps")
         here = right.axvline(1.0, color=COLORS["black"], linestyle=":", linewidth=2)
         fig.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=2)

@@ -7,9 +7,15 @@ from matplotlib.legend_handler import HandlerTuple
 from matplotlib.lines import Line2D
 
 from bnlib.course.kit.figures import described
-from bnlib.course.kit.plots import course_of, figure, plot_accuracy_map, title_over_all
+from bnlib.course.kit.plots import (
+    course_of,
+    figure,
+    plot_accuracy_map,
+    rate_axis,
+    title_over_all,
+)
 from bnlib.course.kit.style import COLORS, NETS, look
-from bnlib.course.kit.words import number, span, spoken
+from bnlib.course.kit.words import from_to, number, span, spoken
 
 
 def plot_figure1(steps, accuracy, *, live=None, title=None):
@@ -97,7 +103,7 @@ def plot_unit_moves(steps, bands, *, first=1000, title=None):
         wide = np.ptp(np.median(moved[[0, -1]][:, (0, 2)], axis=2), axis=1)
         told.append(
             f"{label}: the band is {number(wide[0])} wide at first and {number(wide[1])} at the "
-            f"end; the thin lines end between {span(moved[-1, 1])}."
+            f"end; the thin lines end {from_to(moved[-1, 1])}."
         )
         ax.set(xlabel="training step", title=label)
         ax.set_xticks([first, steps[-1] // 2, steps[-1]])
@@ -123,7 +129,7 @@ def plot_over_rates(rates, panels, *, ylabel, log=False, ylim=None, looks=(0, 1,
     rates   (R,) learning rates, rising
     panels  dict panel title -> dict label -> (R, seeds) values; NaN where there is none
     ylabel  what the values are; log says whether their axis is logarithmic
-    looks   one for each label: 0 without BN, 1 with it, 2 after the activation, 3 another
+    looks   one for each label: 0 without BN, 1 with it, 2 another
 
     A line joins the medians over the seeds, and breaks where a seed has no value. Returns the Axes.
     """
@@ -131,7 +137,7 @@ def plot_over_rates(rates, panels, *, ylabel, log=False, ylim=None, looks=(0, 1,
     axes, told = np.atleast_1d(axes), []
     for ax, (name, results) in zip(axes, panels.items(), strict=True):
         for i, (label, values) in zip(looks, results.items(), strict=False):
-            style = list(NETS.values())[i] if i < len(NETS) else look(label, i)
+            style = list(NETS.values())[i] if i < len(NETS) else look(label, i - len(NETS))
             middle = np.median(values, axis=1)
             ax.plot(
                 np.broadcast_to(np.asarray(rates)[:, None], values.shape),
@@ -147,10 +153,8 @@ def plot_over_rates(rates, panels, *, ylabel, log=False, ylim=None, looks=(0, 1,
                 if there.any()
                 else f"{name}, {label}: no rate at which every seed has a value."
             )
-        ax.set_xscale("log")
-        ax.set_xticks(*_decades(rates))
-        ax.minorticks_off()
         ax.set(xlabel="learning rate", xlim=(rates[0] / 1.4, rates[-1] * 1.4), title=name)
+        rate_axis(ax, rates)
         if log:
             ax.set_yscale("log")
             ax.yaxis.set_major_formatter("{x:,.0f}")
@@ -173,12 +177,6 @@ def _points(rates, middle):
         f"from rate {number(rates[0])}, {number(middle[0])}, to rate {number(rates[-1])}, "
         f"{number(middle[-1])}, between them {span(middle)}."
     )
-
-
-def _decades(rates):
-    """Ticks and labels at the powers of ten among the rates."""
-    decades = [rate for rate in rates if np.isclose(np.log10(rate) % 1, 0)]
-    return decades, [f"{rate:g}" for rate in decades]
 
 
 def plot_two_maps(without, with_bn, *, rates, stds, title=None):
@@ -289,8 +287,7 @@ def plot_means_over_rates(rates, steps, *, title=None):
         ax.plot(rates, mean, **style, label=label)
         drawn = np.isfinite(mean)
         told.append(f"{label}: {_points(np.asarray(rates)[drawn], mean[drawn])}")
-    ax.set_xscale("log")
-    ax.set_xticks(*_decades(rates))
+    rate_axis(ax, rates)
     ax.set_yscale("log")
     ax.set_yticks([50, 100, 300, 1000, 3000], ["50", "100", "300", "1,000", "3,000"])
     ax.minorticks_off()

@@ -41,7 +41,7 @@ class HalfPrecision(Explorer):
         "the data grows, and vanish once the sums overflow."
     )
     controls = (
-        Slider("mean", "mean of the data", values=MEANS, value=100),
+        Slider("mean", "mean of the data", values=MEANS, value=0),
         Choice("format", "format of the data", options=("float16", "bfloat16")),
         Choice("sums", "sums kept in", options=("the same format", "float32")),
     )
@@ -58,7 +58,7 @@ class HalfPrecision(Explorer):
         span = [-WINDOW, WINDOW]
         ax.plot(span, span, color=COLORS["black"], linestyle="--", linewidth=1.8, label="exact")
         (dots,) = ax.plot(
-            [], [], color=COLORS["vermillion"], marker="o", markersize=7, linestyle="none",
+            [], [], color=COLORS["orange"], marker="o", markersize=7, linestyle="none",
             label="computed",
         )  # fmt: skip
         ax.set(xlim=span, ylim=span, xlabel=r"exact $\hat x$", ylabel=r"computed $\hat x$")

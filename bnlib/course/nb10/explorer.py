@@ -28,7 +28,8 @@ class WhoseMean(Explorer):
     alt = (
         "Left, a batch of three images with two channels and six places as cells; those that share "
         "a mean with the marked one are filled. Right, test accuracy against the number of pixels "
-        "by which the digits are moved, the chosen net in bold, the others faint."
+        "by which the digits are moved, from 0 to as many as are chosen: the chosen net in bold, "
+        "the others faint."
     )
     size = (9.6, 4.0)
     controls = (
@@ -43,21 +44,26 @@ class WhoseMean(Explorer):
     def draw(self, fig):
         left, right = fig.subplots(1, 2, width_ratios=[1.35, 1])
         cells = draw_block(left)
-        for middle in self.moved.values():
-            right.plot(range(5), middle, color="#bbbbbb", linestyle="-", linewidth=1.4)
-        (line,) = right.plot(range(5), [0] * 5, linewidth=3)
+        others = {
+            name: right.plot([], [], color="#bbbbbb", linestyle="-", linewidth=1.4)[0]
+            for name in self.moved
+        }
+        (line,) = right.plot([], [], linewidth=3)
         (dot,) = right.plot([0], [0], marker="o", markersize=16, color="none",
                             markeredgecolor="black", markeredgewidth=2.4)  # fmt: skip
         right.set(xlabel="moved by … pixels", ylabel="share of test digits right", ylim=(0, 1))
-        right.set_xticks(range(5))
-        return SimpleNamespace(cells=cells, line=line, dot=dot)
+        right.set(xlim=(-0.2, 4.2), xticks=range(5))
+        return SimpleNamespace(cells=cells, others=others, line=line, dot=dot)
 
     def update(self, art, mean, pixels):
         name = NAMES[mean]
         fill_block(art.cells, name)
         middle = self.moved[name]
         style = STYLES[name]
-        art.line.set_ydata(middle)
+        seen = range(pixels + 1)  # what comes after is for the learner to guess
+        for other, line in art.others.items():
+            line.set_data(seen, self.moved[other][: pixels + 1])
+        art.line.set_data(seen, middle[: pixels + 1])
         art.line.set(color=style["color"], linestyle=style["linestyle"], marker=style["marker"])
         art.dot.set_data([pixels], [middle[pixels]])
         count = int(shares_mean_with_marked(name).sum())

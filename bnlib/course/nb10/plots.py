@@ -4,8 +4,8 @@ import numpy as np
 from matplotlib.patches import Rectangle
 
 from bnlib.course.kit.figures import described
-from bnlib.course.kit.plots import figure
-from bnlib.course.kit.style import COLORS, LINESTYLES, MARKERS, NETS
+from bnlib.course.kit.plots import figure, legend_below, rate_axis
+from bnlib.course.kit.style import COLORS, LINESTYLES, MARKERS, NETS, OTHERS
 
 BLOCK = (3, 2, 6)  # images, channels and places of the block that is drawn
 # Which values share a mean -> what the course calls it. The key names the axes averaged over.
@@ -114,9 +114,8 @@ def plot_rates(rates, accuracy, inits, *, live=()):
             )  # fmt: skip
             numbers = ", ".join(f"{m:.2f} at {r:g}" for r, m in zip(rates, middle, strict=True))
             said.append(f"{label}: medians {numbers}")
-        ax.set(xscale="log", ylim=(0, 1), xlabel="learning rate", title=f"{init} weights")
-        ax.set_xticks([0.003, 0.03, 0.3, 3], ["0.003", "0.03", "0.3", "3"])
-        ax.minorticks_off()
+        ax.set(ylim=(0, 1), xlabel="learning rate", title=f"{init} weights")
+        rate_axis(ax, rates)
         described(ax, f"First weights: {init}. {'; '.join(said)}.")
     for rate, label, value in live:
         style = NETS[label]
@@ -126,13 +125,8 @@ def plot_rates(rates, accuracy, inits, *, live=()):
         )  # fmt: skip
     axes[0].set_ylabel("share of test digits right")
     handles, labels = axes[0].get_legend_handles_labels()
-    if live:
-        (ring,) = axes[-1].plot(
-            [], [], marker="o", color="none", markeredgecolor="black", markeredgewidth=2.4,
-            markersize=11, linestyle="none",
-        )  # fmt: skip
-        handles, labels = [*handles, ring], [*labels, "black: run here"]
-    fig.legend(handles, labels, loc="outside lower center", ncols=3)
+    marks = [NETS[label]["marker"] for _, label, _ in live]
+    legend_below(fig, handles, labels, ncols=3, live=marks)
     return axes
 
 
@@ -184,11 +178,11 @@ def plot_values(values):
     places = values[0, 0, :, 3]
     ax.plot(layers, places, color="black", linestyle="none", marker="_", markersize=34,
             markeredgewidth=2.5, label="values of an image, H·W")  # fmt: skip
-    looks = [("before training", "vermillion", "o", -0.12), ("after training", "blue", "s", 0.12)]
-    for when, (label, color, marker, aside) in enumerate(looks):
+    looks = [("before training", OTHERS[0], -0.12), ("after training", OTHERS[1], 0.12)]
+    for when, (label, look, aside) in enumerate(looks):
         medians = values[:, when, :, 1]
         for seed in medians:
-            ax.plot(layers + aside, seed, color=COLORS[color], marker=marker, linestyle="none",
+            ax.plot(layers + aside, seed, **(look | {"linestyle": "none"}), markersize=9,
                     label=label)  # fmt: skip
             label = "_"
         found = ", ".join(f"{v:.1f}" for v in np.median(medians, axis=0))

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 
 from bnlib.course.kit.figures import described
-from bnlib.course.kit.plots import figure
-from bnlib.course.kit.style import COLORS, LINESTYLES, MARKERS
+from bnlib.course.kit.plots import figure, legend_below, rate_axis
+from bnlib.course.kit.style import COLORS, LINESTYLES, MARKERS, OTHERS
 from bnlib.course.kit.words import listing, number, span
 
 STORED = {"color": COLORS["orange"], "linestyle": "-", "marker": "v"}
@@ -16,7 +16,7 @@ WAYS = {
     "frozen": {"color": COLORS["sky"], "linestyle": "--", "marker": "P"},
     "recomputed, then frozen": {"color": COLORS["purple"], "linestyle": ":", "marker": "D"},
 }
-CHANNELS = ("vermillion", "green", "blue")
+CHANNELS = {"green": "P", "sky": "X", "black": "d"}  # the colour and marker of each
 
 
 def plot_border(error):
@@ -103,25 +103,23 @@ def plot_tuning(rates, by_way, before, *, titles, live=None):
         ax.axhline(untouched, color="#444444", linestyle=":", linewidth=1.8, label="untouched")
         ax.axhline(recomputed, color="#444444", linestyle="-.", linewidth=1.8,
                    label="recomputed, no labels")  # fmt: skip
-        ax.set(xscale="log", ylim=(0, 1), xlabel="learning rate", title=title)
-        ax.set_xticks(x[::2], [f"{rate:g}" for rate in x[::2]])
-        ax.minorticks_off()
+        ax.set(ylim=(0, 1), xlabel="learning rate", title=title)
+        rate_axis(ax, x)
         described(
             ax,
             f"{title}. {'; '.join(said)}. Horizontal lines: untouched {untouched:.2f}, with "
             f"statistics recomputed without labels {recomputed:.2f}.",
         )
-    handles, labels = axes[0].get_legend_handles_labels()
     if live:
         panel, rate, found = live
         for name, value in found.items():
-            ring = axes[panel].plot(
+            axes[panel].plot(
                 [rate], [value], marker=WAYS[name]["marker"], color="none", linestyle="none",
                 markeredgecolor="black", markeredgewidth=2.4, markersize=14,
             )  # fmt: skip
-        handles, labels = [*handles, *ring], [*labels, "black: run here"]
     axes[0].set_ylabel("share of test digits right")
-    fig.legend(handles, labels, loc="outside lower center", ncols=3)
+    marks = [WAYS[name]["marker"] for name in (live[2] if live else ())]
+    legend_below(fig, *axes[0].get_legend_handles_labels(), ncols=3, live=marks)
     return axes
 
 
@@ -169,17 +167,16 @@ def plot_stall(curves, value=10.0):
     """
     ax = figure(size=(8.4, 3.5))[1]
     said = []
-    for i, (momentum, (narrow, wide)) in enumerate(curves.items()):
-        color = list(COLORS.values())[i]
+    for look, (momentum, (narrow, wide)) in zip(OTHERS, curves.items(), strict=False):
         updates = np.arange(len(narrow))
-        ax.plot(updates[1:], wide[1:], color=color, linestyle=":", marker="", linewidth=2)
-        ax.plot(updates[1:], narrow[1:], color=color, linestyle="-", marker=MARKERS[i],
-                markevery=0.12, label=f"momentum {momentum:g}")  # fmt: skip
+        ax.plot(updates[1:], wide[1:], color=look["color"], linestyle=":", marker="", linewidth=2)
+        ax.plot(updates[1:], narrow[1:], **look, markevery=0.12, markersize=9,
+                label=f"momentum {momentum:g}")  # fmt: skip
         said.append(f"momentum {momentum:g}: {narrow[-1]:g} and {wide[-1]:.2f}")
     ax.axhline(value, color="#444444", linewidth=1.5, linestyle="-.")
     ax.set(xscale="log", xlabel="updates (dotted: float32)", ylabel="running mean in bfloat16",
            ylim=(0, 1.08 * value))  # fmt: skip
-    ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
+    ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), handlelength=3)
     return described(
         ax,
         f"Running means of batches of mean {value:g}, after {len(updates) - 1:,} updates in "
@@ -204,10 +201,12 @@ def draw_stopped(fig, runs):
     left.set(xlabel="step where training stopped", ylabel="share of test digits right", ylim=(0, 1))
     left.legend(loc="lower right")
     lines, truth = [], runs["along_means"][0, -1]
-    for i, color in enumerate(CHANNELS):
+    for i, (color, marker) in enumerate(CHANNELS.items()):
         right.plot(steps, truth[:, i], color=COLORS[color], linestyle=":", marker="", linewidth=1.6)
-        lines += right.plot(steps, truth[:, i], color=COLORS[color], linestyle="-", marker="",
-                            linewidth=2.6, label=f"channel {runs['watched'][i]}")  # fmt: skip
+        lines += right.plot(
+            steps, truth[:, i], color=COLORS[color], linestyle="-", linewidth=2.6, marker=marker,
+            markevery=4, label=f"channel {runs['watched'][i]}",
+        )  # fmt: skip
     now = right.axvline(0, color="black", linewidth=1.5)
     means = runs["along_means"][0]
     low, high = means.min(), means.max()
@@ -219,7 +218,7 @@ def draw_stopped(fig, runs):
         loc="upper center",
         ncols=3,
         fontsize=11,
-        handlelength=0.9,
+        handlelength=1.2,
         handletextpad=0.4,
         columnspacing=0.9,
     )

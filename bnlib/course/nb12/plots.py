@@ -4,15 +4,11 @@ import numpy as np
 
 from bnlib.course.kit.figures import described
 from bnlib.course.kit.plots import figure
-from bnlib.course.kit.style import COLORS, LINESTYLES, MARKERS
+from bnlib.course.kit.style import COLORS, MARKERS, OTHERS
 from bnlib.course.kit.words import listing, number, span
 
 # The joint batch -> how its line looks.
-LOOKS = {
-    16: {"color": COLORS["vermillion"], "linestyle": LINESTYLES[0], "marker": MARKERS[0]},
-    32: {"color": COLORS["blue"], "linestyle": LINESTYLES[1], "marker": MARKERS[1]},
-    64: {"color": COLORS["green"], "linestyle": LINESTYLES[2], "marker": MARKERS[2]},
-}
+LOOKS = dict(zip((16, 32, 64), OTHERS, strict=True))
 MOST = 8  # devices
 
 
@@ -24,8 +20,8 @@ def draw_shares(ax, values):
                        label="mean of the joint batch")  # fmt: skip
     (dots,) = ax.plot([], [], marker="|", linestyle="none", color="#8a8a8a", markersize=11,
                       markeredgewidth=1.6, label="a digit's value")  # fmt: skip
-    (means,) = ax.plot([], [], marker="o", linestyle="none", color=COLORS["vermillion"],
-                       markersize=11, label="mean of the share")  # fmt: skip
+    (means,) = ax.plot([], [], marker="o", linestyle="none", color=COLORS["sky"], markersize=11,
+                       markeredgecolor="black", label="mean of the share")  # fmt: skip
     ax.set(xlim=(low - room, high + room), ylim=(MOST + 0.6, 0.4), xlabel="x of one unit")
     ax.set_yticks(range(1, MOST + 1), [f"{i}" for i in range(MOST)])
     ax.locator_params(axis="x", nbins=5)
@@ -123,14 +119,12 @@ def plot_points_lost(lost, steps):
     Returns the Axes.
     """
     ax = figure(size=(7.6, 4.2))[1]
-    looks = [("vermillion", "o", "-"), ("blue", "s", LINESTYLES[1])]
     said = []
-    for (name, values), (color, marker, line) in zip(lost.items(), looks, strict=False):
+    for (name, values), look in zip(lost.items(), OTHERS, strict=False):
         at, middle = steps[name], 100 * np.median(values, axis=1)
-        ax.plot(at, middle, color=COLORS[color], linestyle=line, marker=marker,
-                markersize=10, label=f"{name}, median")  # fmt: skip
+        ax.plot(at, middle, **look, markersize=10, label=f"{name}, median")
         ax.plot(np.repeat(at, values.shape[1]), 100 * values.ravel(), linestyle="none",
-                marker=marker, color="white", markeredgecolor=COLORS[color], markersize=6,
+                marker=look["marker"], color="white", markeredgecolor=look["color"], markersize=6,
                 markeredgewidth=1.8, label="one seed")  # fmt: skip
         found = ", ".join(f"{number(m)} after {s}" for m, s in zip(middle, at, strict=True))
         said.append(f"{name}: {found} steps")

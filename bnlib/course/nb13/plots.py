@@ -4,8 +4,8 @@ import numpy as np
 from matplotlib.ticker import NullFormatter, NullLocator
 
 from bnlib.course.kit.figures import described
-from bnlib.course.kit.plots import course_of, figure
-from bnlib.course.kit.style import COLORS, LINESTYLES, NETS, look
+from bnlib.course.kit.plots import course_of, figure, legend_below, rate_axis
+from bnlib.course.kit.style import COLORS, LINESTYLES, NETS, OTHERS, look
 from bnlib.course.kit.words import number
 from bnlib.course.nb13.runs import by_name
 
@@ -207,27 +207,20 @@ def plot_rates(rates, panels, *, xlabel="learning rate", ylim=(0, 1), live=()):
             (handles[label],) = ax.plot([], [], **style)
             numbers = ", ".join(f"{m:.2f} at {r:g}" for r, m in zip(rates, middle, strict=True))
             said.append(f"{label}: medians {numbers}")
-        ax.set(xscale="log", ylim=ylim, xlabel=xlabel)
+        ax.set(ylim=ylim, xlabel=xlabel)
         if title:
             ax.set_title(title)
-        ax.xaxis.set_minor_formatter(NullFormatter())
-        ax.xaxis.set_minor_locator(NullLocator())
-        ax.set_xticks(rates[:: 1 + (len(rates) > 6)],
-                      [f"{r:g}" for r in rates[:: 1 + (len(rates) > 6)]])  # fmt: skip
+        rate_axis(ax, rates)
         described(ax, f"Test accuracy against the {xlabel}{'. ' + title if title else ''}. "
                       f"{'; '.join(said)}.")  # fmt: skip
     for title, label, rate, value in live:
         places[title].plot([rate], [value], marker=LOOKS[label]["marker"], color="none",
                            markeredgewidth=2.4, markeredgecolor="black", markersize=14,
                            linestyle="none", zorder=5)  # fmt: skip
-    if live:
-        handles["black: run here"], = axes[0].plot(
-            [], [], marker="o", color="none", markeredgecolor="black", markeredgewidth=2.4,
-            markersize=11, linestyle="none",
-        )  # fmt: skip
     axes[0].set_ylabel("share of test digits right")
-    fig.legend(list(handles.values()), list(handles), loc="outside lower center",
-               ncols=min(4, len(handles)))  # fmt: skip
+    marks = [LOOKS[label]["marker"] for _, label, *_ in live]
+    legend_below(fig, handles.values(), handles, ncols=min(4, len(handles) + bool(live)),
+                 live=marks)  # fmt: skip
     return axes
 
 
@@ -261,10 +254,10 @@ def plot_turning(angles, predicted):
     Each line is the mean over 20 steps. Returns the Axes.
     """
     ax, said = figure(size=(6.6, 3.4))[1], []
-    for i, (label, values) in enumerate(angles.items()):
+    for style, (label, values) in zip(OTHERS, angles.items(), strict=False):
         smooth = np.convolve(np.mean(values, axis=1), np.ones(20) / 20, "valid")
         steps = np.arange(20, 20 + len(smooth))
-        ax.plot(steps, smooth, **{**look("", i), "marker": ""}, label=label)
+        ax.plot(steps, smooth, **style, markevery=40, label=label)
         said.append(f"{label}: {course_of(steps, smooth)}")
     ax.axhline(predicted, color="#444444", linestyle=":", linewidth=2, label="√(2ηλ)")
     ax.set(xlabel="training step", ylabel="turn of a step (radians)", yscale="log")

@@ -18,13 +18,14 @@ STYLES = {
     "LN": {"color": COLORS["purple"], "linestyle": LINESTYLES[4], "marker": "v"},
     "GN": {"color": COLORS["green"], "linestyle": LINESTYLES[3], "marker": "D"},
     "renorm": {"color": COLORS["orange"], "linestyle": LINESTYLES[2], "marker": "^"},
-    "RMS": {"color": COLORS["sky"], "linestyle": LINESTYLES[1], "marker": "P"},
-    "IN": {"color": COLORS["green"], "linestyle": LINESTYLES[2], "marker": "X"},
+    "RMS": {"color": COLORS["sky"], "linestyle": LINESTYLES[3], "marker": "P"},
+    "IN": {"color": "#666666", "linestyle": LINESTYLES[2], "marker": "X"},
     "DyT": {"color": COLORS["black"], "linestyle": LINESTYLES[4], "marker": "*"},
     "BN per step": {"color": COLORS["blue"], "linestyle": LINESTYLES[2], "marker": "h"},
-    "WS + GN": {"color": COLORS["green"], "linestyle": LINESTYLES[4], "marker": "d"},
-    "scaled WS": {"color": COLORS["purple"], "linestyle": LINESTYLES[2], "marker": "<"},
+    "WS + GN": {"color": COLORS["green"], "linestyle": LINESTYLES[4], "marker": "p"},
+    "scaled WS": {"color": COLORS["orange"], "linestyle": LINESTYLES[2], "marker": "<"},
 }  # one colour and marker a norm, in every figure
+HOLLOW = {"WS + GN", "scaled WS"}  # the weights are standardized
 LABELS = {"renorm": "batch renorm", "none": "no norm"}
 RING = {
     "color": "none", "markeredgecolor": "black", "markeredgewidth": 2.4, "linestyle": "none",
@@ -170,7 +171,8 @@ def plot_strips(panels, *, xlabel="share of test digits right", live=(), size=No
         for row, (name, values) in enumerate(groups.items()):
             style = STYLES[name]
             ax.plot(values, np.full(len(values), row), linestyle="none", marker=style["marker"],
-                    color=style["color"], alpha=0.8)  # fmt: skip
+                    color=style["color"], markersize=9, markeredgewidth=2 * (name in HOLLOW),
+                    markerfacecolor="none" if name in HOLLOW else style["color"])  # fmt: skip
             ax.plot([np.median(values)] * 2, [row - 0.3, row + 0.3], color="black", linewidth=2.6,
                     linestyle="-")  # fmt: skip
         for panel, name, value in live:

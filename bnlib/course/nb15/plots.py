@@ -11,8 +11,9 @@ from bnlib.course.kit.style import COLORS
 from bnlib.course.kit.words import listing
 from bnlib.course.nb15.layers import WRONG_IN
 
-TITLES = {"output": "output", "gradient": "gra-\ndient", "memory": "memory", "use": "use"}
+TITLES = {"output": "output", "gradient": "gradient", "memory": "memory", "use": "use"}
 LETTERS = [letter for letters in WRONG_IN.values() for letter in letters]  # as in the columns
+SIZE = 14  # of the lettering, in points
 GAP = 0.6  # between two kinds of fault
 
 
@@ -41,12 +42,12 @@ def draw_frame(ax, tests):
                 zorder=0,
             )
         )
-        ax.text(left + len(letters) / 2, -1.35, TITLES[where], ha="center", va="bottom",
-                fontsize=13, weight="bold")  # fmt: skip
+        ax.text(left + len(letters) / 2, -1.4, TITLES[where], ha="center", va="bottom",
+                fontsize=SIZE, weight="bold")  # fmt: skip
     for letter, x in at.items():
-        ax.text(x, -0.62, letter, ha="center", va="bottom", fontsize=13)
+        ax.text(x, -0.55, letter, ha="center", va="bottom", fontsize=SIZE)
     ax.set(xlim=(-0.6, max(at.values()) + 0.6), ylim=(len(tests) - 0.5, -0.5))
-    ax.set_yticks(range(len(tests)), tests)
+    ax.set_yticks(range(len(tests)), tests, fontsize=SIZE)
     ax.set_xticks([])
     ax.tick_params(length=0)
     ax.grid(False)
@@ -61,15 +62,15 @@ def plot_matrix(caught):
 
     Returns the Axes.
     """
-    ax = figure(size=(10.4, 0.36 * len(caught) + 1.3))[1]
+    ax = figure(size=(9.6, 0.26 * len(caught) + 0.75))[1]  # low enough for a slide
     at = draw_frame(ax, list(caught))
     for row, letters in enumerate(caught.values()):
         ax.axhline(row + 0.5, color="white", linewidth=1, linestyle="-", zorder=1)
         ax.plot([at[x] for x in letters], [row] * len(letters), "o", color=COLORS["blue"],
-                markersize=11, linestyle="none", zorder=3)  # fmt: skip
+                markersize=9, linestyle="none", zorder=3)  # fmt: skip
         ax.text(max(at.values()) + 1.1, row, f"{len(letters)}", ha="center", va="center",
-                fontsize=13)  # fmt: skip
-    ax.text(max(at.values()) + 1.1, -1.35, "found", ha="center", va="bottom", fontsize=13)
+                fontsize=SIZE)  # fmt: skip
+    ax.text(max(at.values()) + 1.1, -1.4, "found", ha="center", va="bottom", fontsize=SIZE)
     found = "; ".join(
         f"{test}: {listing(letters) if letters else 'none'}" for test, letters in caught.items()
     )

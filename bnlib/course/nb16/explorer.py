@@ -5,10 +5,14 @@ from types import SimpleNamespace
 import numpy as np
 
 from bnlib.course.kit.explorer import Choice, Explorer, Slider
+from bnlib.course.kit.plots import apart
 from bnlib.course.nb16.plots import LOOKS, SAID
 from bnlib.course.nb16.runs import curve_of
 
 ROUTES = {said: name for name, said in SAID.items()}
+SHORT = SAID | {"residual": "residual", "centred": "centred", "torch's weights": "torch's",
+                "scaled weights": "Xavier's, He's"}  # fmt: skip
+GAP = 0.065  # between two names at the ends of lines, in shares of digits
 
 
 class Routes(Explorer):
@@ -19,8 +23,8 @@ class Routes(Explorer):
 
     title = "Which route leads through?"
     alt = (
-        "Left, test accuracy against training steps for five routes, the chosen one in bold. "
-        "Right, test accuracy after 200 steps against the number of layers."
+        "Left, test accuracy against training steps for five routes, the chosen one in bold, each "
+        "named at its right end. Right, test accuracy after 200 steps against the number of layers."
     )
     size = (9.8, 4.2)
     controls = (
@@ -41,11 +45,17 @@ class Routes(Explorer):
 
     def draw(self, fig):
         left, right = fig.subplots(1, 2)
-        art = SimpleNamespace(curves={}, depths={})
+        art = SimpleNamespace(curves={}, depths={}, names=[])
         for ax, lines, x in ((left, art.curves, self.steps), (right, art.depths, self.depths)):
             for name in SAID:
                 (lines[name],) = ax.plot(x, np.zeros(len(x)), color="#bbbbbb", linestyle="-",
                                          linewidth=1.4)  # fmt: skip
+            names = {
+                name: ax.annotate(short, (x[-1], 0), (12, 0), textcoords="offset points",
+                                  va="center", fontsize=13, annotation_clip=False)
+                for name, short in SHORT.items()
+            }  # fmt: skip
+            art.names.append((names, lines))
             ax.set_ylim(0, 1)
         (art.seeds,) = left.plot([], [], linestyle="none", markersize=6)
         (art.bold,) = left.plot([], [], linewidth=3)
@@ -71,6 +81,11 @@ class Routes(Explorer):
         for line in (art.bold, art.bold_depths):
             line.set(color=look["color"], linestyle=look["linestyle"], marker=look["marker"])
         art.dot.set_data([depth], [curve[-1]])
+        for names, lines in art.names:
+            ends = apart([lines[other].get_ydata()[-1] for other in names], GAP)
+            for (other, text), end in zip(names.items(), ends, strict=True):
+                text.xy = text.xy[0], end
+                text.set_color("black" if other == name else "#666666")
         best = max(SAID, key=lambda other: self._curve(depth, activation, other)[-1])
         return (
             f"{depth} layers of {activation}, {route}: {curve[-1]:.2f} after {self.steps[-1]} "

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from bnlib.course.kit.figures import described
-from bnlib.course.kit.plots import course_of, figure
+from bnlib.course.kit.plots import course_of, figure, legend_below, rate_axis
 from bnlib.course.kit.style import COLORS, LINESTYLES, NETS
 from bnlib.course.kit.words import number
 from bnlib.course.nb16.runs import relu_at_best_rates, route_of
@@ -52,7 +52,7 @@ def plot_spread(spreads):
         said.append(f"{label}: {course_of(layers, values)}")
     ax.axhline(FLOAT32_STEP, color="#444444", linestyle=":", linewidth=1.8)
     ax.annotate(
-        "below: less than a step of float32",
+        "below: less than\na step of float32",
         (30, FLOAT32_STEP),
         xytext=(0, 5),
         textcoords="offset points",
@@ -76,7 +76,7 @@ def plot_reached(groups, *, xlabel):
     ax = figure(size=(8.8, 0.42 * len(groups) + 1.5))[1]
     for row, values in enumerate(groups.values()):
         shift = np.linspace(-0.18, 0.18, len(values))
-        ax.plot(values, row + shift, linestyle="none", marker="o", color=COLORS["blue"], alpha=0.6)
+        ax.plot(values, row + shift, linestyle="none", marker="o", color="#666666", alpha=0.6)
         ax.plot([np.mean(values)] * 2, [row - 0.36, row + 0.36], color="black", linestyle="-")
     ax.set_yticks(range(len(groups)), list(groups))
     ax.set(xlim=(0, 1), ylim=(len(groups) - 0.4, -0.6), xlabel=xlabel)
@@ -106,20 +106,16 @@ def plot_routes(runs, *, live=()):
                     marker=look["marker"], color=look["color"], label=SAID[name])  # fmt: skip
             numbers = ", ".join(f"{m:.2f} at {r:g}" for r, m in zip(rates, mean, strict=True))
             said.append(f"{SAID[name]}: means {numbers}")
-        ax.set(xscale="log", ylim=(0, 1), xlabel="learning rate", title=f"{steps:,} steps")
-        ax.set_xticks([1e-4, 1e-2, 1], ["0.0001", "0.01", "1"])
-        ax.minorticks_off()
+        ax.set(ylim=(0, 1), xlabel="learning rate", title=f"{steps:,} steps")
+        routes = (route_of(runs, name, steps)[0] for name in runs["routes"].tolist())
+        rate_axis(ax, np.concatenate(list(routes)))
         described(ax, f"After {steps:,} steps. {'; '.join(said)}.")
     axes[0].set_ylabel("share of test digits right")
     for name, rate, value in live:
         axes[0].plot([rate], [value], marker=LOOKS[name]["marker"], color="none", markersize=14,
                      markeredgecolor="black", markeredgewidth=2.4, linestyle="none")  # fmt: skip
-    handles, labels = axes[0].get_legend_handles_labels()
-    if live:
-        (ring,) = axes[1].plot([], [], marker="o", color="none", markeredgecolor="black",
-                               markeredgewidth=2.4, markersize=11, linestyle="none")  # fmt: skip
-        handles, labels = [*handles, ring], [*labels, "black: run here"]
-    fig.legend(handles, labels, loc="outside lower center", ncols=4)
+    marks = [LOOKS[name]["marker"] for name, *_ in live]
+    legend_below(fig, *axes[0].get_legend_handles_labels(), ncols=4, live=marks)
     return axes
 
 
