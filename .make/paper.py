@@ -158,7 +158,7 @@ def printer():
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
-        raise chromium.Missing("playwright is not installed: take the extra `browser`") from None
+        raise chromium.Missing("playwright is not installed: install the extra `slides`") from None
     path = chromium.find()
     if path is None:
         raise chromium.Missing("no Chromium found: install it, or set CHROMIUM to its path")

@@ -154,7 +154,7 @@ TARGETS = {  # name: what it does, and the extras of pyproject.toml that it need
     "notebooks": (notebooks, COURSE | {"test"}),
     "site": (site, COURSE | {"site"}),
     "slides": (slides, COURSE | {"slides"}),
-    "handout": (handout, COURSE | {"browser", "site"}),
+    "handout": (handout, COURSE | {"slides"}),
     "grade": (grade, COURSE | {"test"}),
     "data": (data, set()),
     "lint": (lint, {"lint"}),
