@@ -7,7 +7,7 @@
 #   BNLIB_TORCH=…   the build of torch to install: auto, cpu, cu126, …, or index
 
 .DEFAULT_GOAL := help
-TARGETS := help lab update fresh stop test browser hub bench gpu notebooks site slides data lint constraints clean
+TARGETS := help lab update fresh stop test browser hub bench gpu notebooks site slides handout grade data lint constraints clean
 
 .PHONY: $(TARGETS)
 $(TARGETS):

@@ -54,8 +54,8 @@ def fresh(python):
 
 def test(python):
     """run the unit tests and every notebook, in parallel"""
-    command = [python, "-m", "pytest", "-m", "not browser", "--ignore=tests/browser"]
-    command += ["-n", str(cores()), "--dist", "loadfile", "--no-loadscope-reorder"]
+    command = [python, "-m", "pytest", "-m", "not browser and not nbgrader", "-n", str(cores())]
+    command += ["--ignore=tests/browser", "--dist", "loadfile", "--no-loadscope-reorder"]
     longest_first = ["tests/test_learner.py", "tests/test_notebooks.py", "tests", "bnlib"]
     hand_over([*command, *arguments(), *longest_first], quiet_environment())
 
@@ -91,6 +91,17 @@ def notebooks(python):
 def site(python):
     """make the course's website in .out/site (some notebooks alone: ARGS="03 05")"""
     hand_over([python, ".make/website.py", *arguments()], quiet_environment())
+
+
+def handout(python):
+    """make a class's handouts in .out/handout: notebooks, PDFs, nbgrader, exam questions"""
+    hand_over([python, ".make/handout.py", *notebook(), *arguments()], quiet_environment())
+
+
+def grade(python):
+    """have nbgrader mark solved, untouched and wrong copies of every notebook"""
+    command = [python, "-m", "pytest", "-m", "nbgrader", "-n", str(cores()), "--dist", "loadgroup"]
+    hand_over([*command, *arguments(), "tests/test_grading.py"], quiet_environment())
 
 
 def slides(python):
@@ -150,6 +161,8 @@ TARGETS = {  # name: what it does, and the extras of pyproject.toml that it need
     "notebooks": (notebooks, COURSE | {"test"}),
     "site": (site, COURSE | {"site"}),
     "slides": (slides, COURSE | {"slides"}),
+    "handout": (handout, COURSE | {"slides"}),
+    "grade": (grade, COURSE | {"test"}),
     "data": (data, set()),
     "lint": (lint, {"lint"}),
     "constraints": (constraints, set()),

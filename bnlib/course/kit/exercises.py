@@ -86,6 +86,7 @@ from bnlib.course.kit.slips import detached, slips
 from bnlib.course.kit.verdicts import Verdict, one_line
 
 TRIALS = 4  # fresh inputs per check, and one more of each kind that they missed
+KNOWN = 0.5  # the share of the marks for a mistake that the check knows
 
 
 @dataclass(frozen=True)
@@ -147,6 +148,24 @@ class Exercise:
 
     def not_attempted(self):
         return self.verdict("not attempted", self.stub)
+
+    # ── marks, for a class (marks.py) ──
+
+    worth, minutes = 3, 5  # marks; how long it takes most people, a rule of thumb
+
+    def graded(self, answer, rng=None):
+        """(Verdict, the share of the marks that the answer gets, from 0 to 1). Never raises."""
+        verdict = self.check(answer, rng)
+        if verdict.status != "not yet":
+            return verdict, float(verdict.passed)
+        try:
+            return verdict, self._share(answer, verdict)
+        except Exception:
+            return verdict, 0.0
+
+    def _share(self, answer, verdict):
+        """What a wrong answer gets: a part where the check knows the mistake."""
+        return KNOWN * any(turn.verdict in verdict.text for turn in self.wrong_turns)
 
     def show_hint(self):
         """The hint, folded; several hints open one after the other."""
@@ -216,6 +235,23 @@ class FunctionExercise(Exercise):
     variants: Sequence[Callable] = ()
 
     stub = "Replace `...` by your code and run this cell again."
+
+    @property
+    def worth(self):
+        return 8 if self.keeps else 6
+
+    minutes = 10
+
+    def _share(self, answer, verdict):
+        """A slip counts like a wrong turn; a diagnosis alone, such as another shape, does not."""
+        share = super()._share(answer, verdict)
+        if share or refuse_uncallable(answer, self.solution):
+            return share
+        trials = self._trials(np.random.default_rng(0))
+        expected = [self._run(self.solution, inputs) for inputs in trials]
+        results = [self._run(answer, inputs) for inputs in trials]
+        with quiet():
+            return KNOWN * self._rather_a_slip(self._evidence(answer, trials, results, expected))
 
     def _judge(self, answer, rng):
         fault = refuse_uncallable(answer, self.solution)
@@ -565,6 +601,7 @@ class ClassExercise(FunctionExercise):
     scenario: Callable
 
     stub = "Replace `...` by your code and run this cell again."
+    worth, minutes = 10, 25
     _called = "Your class"
 
     def _run(self, function, inputs, copied=False, prints=False):
@@ -632,6 +669,14 @@ class TestExercise(Exercise):
     keeps: str = ""
 
     stub = "Replace `...` by your test and run this cell again."
+    worth, minutes = 6, 10
+
+    def _share(self, answer, verdict):
+        """The share of the wrong ones that it finds, where it refuses no right one."""
+        if any(self._says(answer, layer)[0] is not True for layer in self.right.values()):
+            return 0.0
+        found = [self._says(answer, turn.wrong)[0] is not True for turn in self.wrong]
+        return min(sum(found) / max(len(found), 1), 1 - 1 / self.worth)  # it is not right
 
     def _judge(self, answer, rng):
         fault = refuse_uncallable(answer, self.solution) or refuse_arguments(
@@ -801,6 +846,23 @@ class PredictionExercise(Exercise):
     atol: float = 0.0
 
     stub = "Write your guess in place of `...`: a wrong one teaches as much as a right one."
+    minutes = 2
+
+    @property
+    def worth(self):
+        return 1 if self.answer is None else 2
+
+    def graded(self, answer, rng=None):
+        """A guess at what the notebook measures counts as such; where the answer is to be found by
+        thought, it must be right."""
+        verdict = self.check(answer, rng)
+        if verdict.status != "noted":
+            return verdict, 0.0
+        if self.answer is None:
+            return verdict, 1.0
+        settled = self._settled(None)
+        known = any(turn.verdict in settled.text for turn in self.wrong_turns)
+        return settled, 1.0 if settled.passed else KNOWN * known
 
     def __post_init__(self):
         super().__post_init__()

@@ -62,6 +62,16 @@ class RubricExercise(Exercise):
     points: Sequence[Point]
     solution: Callable
 
+    minutes = 90
+
+    @property
+    def worth(self):
+        return len(self.points)
+
+    def _share(self, answer, verdict):
+        met = [state == "met" for state in getattr(verdict, "states", {}).values()]
+        return sum(met) / len(self.points)
+
     @property
     def keys(self):
         """The entries of a report, in the order of the points that read them."""

@@ -1,0 +1,407 @@
+"""What a class is given: notebooks, marks, assignments, exam questions and pages to print."""
+
+import importlib.util
+import re
+import sys
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+import torch
+
+from bnlib.course.kit.asking import exercises_of, find, notebooks
+from bnlib.course.kit.exercises import PredictionExercise, TestExercise, ValueExercise
+from bnlib.course.kit.marks import marks
+from bnlib.course.kit.markup import to_plain
+
+ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+
+
+def load(name):
+    """A script of .make/, which is no package, as a module."""
+    before = list(sys.path)
+    spec = importlib.util.spec_from_file_location(f"make_{name}", ROOT / ".make" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    sys.path.insert(0, str(ROOT / ".make"))
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path[:] = before
+    return module
+
+
+handout, questions, paper, answers = map(load, ("handout", "questions", "paper", "answers"))
+each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def cells_of(path):
+    return handout.copies.read(path)["cells"]
+
+
+# ---------------------------------------------------------------- the notebooks
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """The folder with all notebooks of the handouts."""
+    out = tmp_path_factory.mktemp("handout")
+    handout.write_notebooks({path: handout.copies.read(path) for path in NOTEBOOKS}, out)
+    return out
+
+
+def opened(written, kind, path):
+    inside = f"{path.stem}/{path.name}" if kind == "nbgrader/source" else path.name
+    nb = nbformat.read(written / kind / inside, as_version=4)
+    nbformat.validate(nb)
+    return nb
+
+
+@each_notebook
+def test_students_get_no_lecturers_cells_and_no_outputs(written, path):
+    nb = opened(written, "student", path)
+    assert not any("For lecturers" in cell.source for cell in nb.cells)
+    assert not any({"slide", "slideshow"} & cell.metadata.keys() for cell in nb.cells)
+    assert not any(cell.get("outputs") for cell in nb.cells)
+    notes = sum(handout.is_for_lecturers(cell) for cell in cells_of(path))
+    assert len(nb.cells) == len(cells_of(path)) - notes
+
+
+def test_a_plan_for_lecturers_is_known_whatever_its_place_in_the_deck():
+    text = "<details><summary>For lecturers: a plan of 40 minutes</summary></details>"
+    for metadata in ({}, {"slideshow": {"slide_type": "skip"}}, {"slide": {"type": "skip"}}):
+        plan = {"cell_type": "markdown", "id": "plan", "metadata": metadata, "source": text}
+        assert handout.for_students([plan]) == []
+
+
+def test_students_get_nothing_of_the_deck():
+    slide = {"slide": [{"type": "slide", "say": "Ask first."}], "tags": ["figure-varies"]}
+    cell = {"cell_type": "markdown", "id": "one", "metadata": slide, "source": "## One"}
+    (found,) = handout.for_students([cell])
+    assert found["metadata"] == {"tags": ["figure-varies"]}
+    assert cell["metadata"] == slide  # the instructor's keeps it
+
+
+@each_notebook
+def test_students_read_the_marks_of_every_exercise(written, path):
+    text = "\n".join(cell.source for cell in opened(written, "student", path).cells)
+    for number, exercise in exercises_of(path.name[:2]).items():
+        assert re.search(
+            rf"\*\*Exercise {re.escape(number)}[^*]*\*\* \*\({exercise.worth} mark", text
+        ), number
+
+
+@each_notebook
+def test_instructors_read_what_to_say_to_every_wrong_turn(written, path):
+    text = "\n".join(cell.source for cell in opened(written, "instructor", path).cells)
+    for exercise in exercises_of(path.name[:2]).values():
+        for turn in [*exercise.wrong_turns, *getattr(exercise, "wrong", ())]:
+            assert handout.one_line(turn.verdict) in text
+        assert exercise._source() in text
+    assert "Open questions" in text
+
+
+@each_notebook
+def test_instructors_table_adds_up(path):
+    text = handout.table_of_marks(cells_of(path))
+    total = re.search(r"\| \*\*all\*\* \|.*\*\*(\d+)\*\* \| \*\*(\d+)\*\* \|", text)
+    exercises = exercises_of(path.name[:2]).values()
+    assert int(total[1]) == sum(e.worth for e in exercises)
+    assert int(total[2]) == sum(e.minutes for e in exercises)
+
+
+@each_notebook
+def test_assignment_marks_every_exercise_once(written, path):
+    nb = opened(written, "nbgrader/source", path)
+    points = {
+        re.search(r'marks\("([\d.]+)"', cell.source)[1]: cell.metadata.nbgrader.points
+        for cell in nb.cells
+        if cell.metadata.get("nbgrader", {}).get("grade")
+    }
+    assert points == {n: e.worth for n, e in exercises_of(path.name[:2]).items()}
+    names = [c.metadata.nbgrader.grade_id for c in nb.cells if "nbgrader" in c.metadata]
+    assert len(set(names)) == len(names) == 2 * len(points)
+
+
+@each_notebook
+def test_assignment_shows_no_solution_outside_its_marks(written, path):
+    for cell in opened(written, "nbgrader/source", path).cells:
+        assert not re.match(r'solution\("', cell.source)
+        outside = re.sub(r"### BEGIN SOLUTION.*?### END SOLUTION", "", cell.source, flags=re.DOTALL)
+        if "BEGIN SOLUTION" in cell.source:
+            assert "..." in outside
+            assert outside.count("check(") == 1
+
+
+# ---------------------------------------------------------------- marks
+
+
+def test_marks_are_all_for_a_right_answer_and_half_for_a_known_wrong_turn(capsys):
+    exercise = find("3.4")
+    assert marks("3.4", exercise.solution) == exercise.worth
+    assert marks("3.4", exercise.wrong_turns[0].wrong, of=10) == 5
+    assert to_plain(exercise.wrong_turns[0].verdict) in capsys.readouterr().out
+
+
+def test_marks_half_a_slip_that_nobody_wrote_down():
+    def normalize(x, eps):
+        return (x - x.mean(axis=0)) / (x.std(axis=0, ddof=1) ** 2 + eps) ** 0.5
+
+    assert marks("3.2", normalize) == find("3.2").worth / 2
+
+
+@pytest.mark.parametrize("answer", [None, ..., "x", lambda *a: 0.0, lambda *a: 1 / 0])
+def test_marks_are_none_for_what_is_no_answer(answer):
+    assert [marks(number, answer) for number in ("3.2", "5.1", "7.2", "9.4")] == [0, 0, 0, 0]
+
+
+def test_marks_of_a_test_are_the_share_of_wrong_layers_that_it_finds():
+    exercise = find("10.6")
+
+    def finds_only_the_first(layer):
+        return layer is not exercise.wrong[0].wrong
+
+    assert marks("10.6", finds_only_the_first, of=len(exercise.wrong)) == 1
+    assert marks("10.6", lambda layer: True) == 0
+    assert marks("10.6", lambda layer: False) == 0
+
+
+def test_marks_count_a_guess_at_a_measurement_and_judge_an_answer():
+    guess, thought = find("5.3"), find("5.4")
+    assert (guess.answer, thought.answer) == (None, "other rates")
+    assert [marks("5.3", choice) for choice in guess.choices] == [guess.worth] * 3
+    assert marks("5.3", "neither of them") == 0
+    assert marks("5.4", "other rates") == thought.worth
+    assert marks("5.4", "more seeds") == thought.worth / 2
+
+
+def test_marks_write_nothing_to_stderr(capsys):
+    def absorb(gamma, beta, weight, bias):
+        print("on the wrong stream", file=sys.stderr)
+        np.log(-np.ones(2))
+        return weight, bias
+
+    marks("5.5", absorb)
+    assert capsys.readouterr().err == ""
+
+
+def test_building_weighs_more_than_guessing():
+    everything = [e for n in notebooks() for e in exercises_of(n).values()]
+    guesses = max(e.worth for e in everything if isinstance(e, PredictionExercise))
+    values = {e.worth for e in everything if isinstance(e, ValueExercise)}
+    builds = min(e.worth for e in everything if hasattr(e, "inputs") or isinstance(e, TestExercise))
+    assert guesses < min(values) <= max(values) < builds
+
+
+# ---------------------------------------------------------------- the exam questions
+
+SEEDS = range(1, 41)
+
+
+def test_bank_has_forty_questions_from_nearly_all_notebooks():
+    for seed in SEEDS:
+        bank = questions.bank(seed)
+        assert len(bank) == 40
+        assert len({question.notebook for question in bank}) >= 14
+        assert len({question.text for question in bank}) == 40
+
+
+def test_bank_draws_the_same_numbers_for_a_seed_and_others_for_another():
+    assert questions.moodle(questions.bank(3)) == questions.moodle(questions.bank(3))
+    texts = [{q.text for q in questions.bank(seed)} for seed in (3, 4)]
+    assert len(texts[0] & texts[1]) < 20
+
+
+def test_wrong_turns_of_a_number_are_never_taken_for_right():
+    for seed in SEEDS:
+        for question in questions.numerical(seed):
+            right, *wrong = question.answers
+            assert wrong, question.name
+            for answer in wrong:
+                assert abs(answer.text - right.text) > right.tolerance + answer.tolerance
+
+
+def number_of(name, seed):
+    (question,) = (q for q in questions.numerical(seed) if q.name == name)
+    found = re.findall(r"-?\d+\.?\d*", question.text.replace("\\hat{x} = (1, -1, 1, -1)", ""))
+    return [float(text) for text in found], question.right[0].text
+
+
+@pytest.mark.parametrize("seed", range(1, 9))
+def test_dx_by_hand_is_autograds(seed):
+    (s, _eps, gamma, *dy, _one), value = number_of("dx by hand", seed)
+    x = torch.tensor([s, -s, s, -s], dtype=torch.float64, requires_grad=True)
+    weight = torch.tensor([gamma], dtype=torch.float64)
+    y = torch.nn.functional.batch_norm(x[:, None], None, None, weight, training=True, eps=1e-12)
+    (y[:, 0] * torch.tensor(dy, dtype=torch.float64)).sum().backward()
+    assert float(x.grad[0]) == pytest.approx(value, abs=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(1, 9))
+def test_joint_variance_is_that_of_the_values(seed):
+    (one, two, mean, other, var, more), value = number_of("the variance of a joint batch", seed)
+    first = mean + var**0.5 * np.resize([1.0, -1.0], int(one))
+    second = other + more**0.5 * np.resize([1.0, -1.0], int(two))
+    assert np.concatenate([first, second]).var() == pytest.approx(value)
+
+
+@pytest.mark.parametrize("seed", range(1, 9))
+def test_running_mean_is_torchs(seed):
+    (_start, p, target, k), value = number_of("a running mean on its way", seed)
+    layer = torch.nn.BatchNorm1d(1, momentum=p)
+    for _ in range(int(k)):
+        layer(torch.tensor([[target - 1], [target + 1]]))
+    assert float(layer.running_mean) == pytest.approx(value, rel=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(1, 9))
+def test_counts_are_those_of_torchs_layers(seed):
+    (n_in, n_out, _year), value = number_of("count what is learned", seed)
+    net = torch.nn.Sequential(
+        torch.nn.Linear(int(n_in), int(n_out), bias=False), torch.nn.BatchNorm1d(int(n_out))
+    )
+    assert sum(p.numel() for p in net.parameters()) == value
+    (k, _k, c_in, c_out), value = number_of("count a convolution and its BN", seed)
+    conv = torch.nn.Conv2d(int(c_in), int(c_out), int(k), bias=False)
+    norm = torch.nn.BatchNorm2d(int(c_out))
+    assert sum(p.numel() for part in (conv, norm) for p in part.parameters()) == value
+
+
+@pytest.mark.parametrize("seed", range(1, 9))
+def test_folded_bias_answers_the_same(seed):
+    (b, mean, var, gamma, beta, _eps), value = number_of("fold into the bias", seed)
+    assert (b - mean) / var**0.5 * gamma + beta == pytest.approx(value)
+
+
+@pytest.mark.parametrize("seed", range(1, 9))
+def test_lone_pixel_is_that_of_a_batch(seed):
+    (m,), value = number_of("the lone pixel", seed)
+    x = np.zeros(int(m))
+    x[0] = 0.7
+    assert (x[0] - x.mean()) / x.std() == pytest.approx(value)
+
+
+@pytest.mark.parametrize("seed", range(1, 9))
+def test_condition_number_is_numpys(seed):
+    (rho, *_), value = number_of("condition number from a correlation", seed)
+    assert np.linalg.cond([[1, rho], [rho, 1]]) == pytest.approx(value)
+
+
+@pytest.mark.parametrize("seed", range(1, 9))
+def test_neighbours_are_those_of_torch(seed):
+    (question,) = (q for q in questions.numerical(seed) if q.name.startswith("neighbours"))
+    kind = getattr(torch, question.text.split()[0])
+    start = torch.tensor(float(re.search(r"above ([\d,]+)", question.text)[1].replace(",", "")))
+    steps = torch.arange(0.25, 40, 0.25)
+    after = (start + steps).to(kind).float()
+    assert float(after[after > start].min() - start) == question.right[0].text
+
+
+def test_markdown_hands_out_no_answer():
+    bank = questions.bank(2)
+    text, told = questions.markdown(bank, answers=False), questions.markdown(bank, answers=True)
+    assert "✓" not in text
+    assert not any(question.why in text for question in bank if len(question.why) > 25)
+    assert all(question.why in told for question in bank if question.kind != "multichoice")
+
+
+# ---------------------------------------------------------------- Moodle
+
+
+def test_moodle_takes_the_file():
+    for seed in SEEDS:
+        assert questions.faults(questions.moodle(questions.bank(seed))) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('<?xml version="1.0" encoding="UTF-8"?>', "\n", "first characters"),
+        ('type="numerical"', 'type="number"', "type 'number'"),
+        ('fraction="50"', 'fraction="55"', "a share"),
+        ('fraction="100"', 'fraction="50"', "no answer gets all"),
+        ("<single>true", "<single>yes", "<single> is 'yes'"),
+        ("<usecase>0</usecase>", "<case>0</case>", "<case> is not read"),
+        ('format="html"', 'format="htm"', "format 'htm'"),
+        ("<defaultgrade>", "<defaultgrade>x", "<defaultgrade> is no number"),
+        ("$course$/top", "top", "category"),
+    ],
+)
+def test_check_of_moodles_format_finds_a_fault(old, new, said):
+    good = questions.moodle(questions.bank(1))
+    assert old in good
+    assert said in " ".join(questions.faults(good.replace(old, new)))
+
+
+def test_check_of_moodles_format_wants_numbers_and_tolerances():
+    good = questions.moodle(questions.bank(1))
+    assert "needs a tolerance" in " ".join(
+        questions.faults(re.sub(r"<tolerance>.*?</tolerance>", "", good))
+    )
+    bad = re.sub(r"(moodle_auto_format\">\s*<text>)[\d.]+", r"\1about four", good)
+    assert "is no number" in " ".join(questions.faults(bad))
+
+
+def test_formulas_are_written_as_moodle_reads_them():
+    assert questions.for_moodle("is $a < b$ & `x`?") == r"is \(a &lt; b\) &amp; <code>x</code>?"
+
+
+# ---------------------------------------------------------------- paper
+
+
+@each_notebook
+def test_paper_shows_every_figure_and_leads_to_no_file(path, monkeypatch, tmp_path):
+    monkeypatch.setattr(paper.vendor, "fetch", lambda name: tmp_path)
+    cells = handout.for_print(handout.for_students(cells_of(path)))
+    page = paper.notebook("title", cells, "")
+    outputs = [output for cell in cells for output in cell.get("outputs", ())]
+    pictures = sum("image/png" in output.get("data", {}) for output in outputs)
+    assert len(re.findall(r'<img src="data:image/png[^>]*alt="[^"]+"', page)) >= pictures
+    assert not re.findall(r'<a [^>]*href="(?!https?://)[^"]*"', page)
+    assert "run this cell to open it" not in page
+    assert "Not attempted yet" not in page
+
+
+@each_notebook
+def test_paper_for_students_asks_the_quiz_and_answers_none(path):
+    (asked,) = filter(None, map(handout.quiz_on_paper, cells_of(path)))
+    assert asked in handout.for_print(handout.for_students(cells_of(path)))
+    for question in questions.room(path.name[:2]).QUIZ:
+        assert handout.one_line(question.text) in asked["source"]
+        for option, said in question.options.items():
+            assert handout.one_line(option) in asked["source"]
+            assert handout.one_line(said) not in asked["source"]
+
+
+def test_paper_opens_what_is_folded_and_reads_it_as_markdown():
+    for text in ("<details><summary>A</summary>a *b* [c](d.ipynb)</details>",
+                 "<details><summary>A</summary>\n\na *b* [c](d.ipynb)\n\n</details>"):  # fmt: skip
+        page = paper.markdown(text)
+        assert page.startswith("<details open><summary>A</summary>")
+        assert "<p>a <em>b</em> c</p>" in page
+
+
+def test_board_stands_side_by_side(monkeypatch, tmp_path):
+    monkeypatch.setattr(paper.vendor, "fetch", lambda name: tmp_path)
+    text = "**Left**\n\n$a$\n\n**Middle, first**\n\nb\n\n**Right**\n\nc\n\n**Middle, then**\n\nd"
+    page = paper.board("Board", text)
+    sections = re.findall(r"<section>(.*?)</section>", page, re.DOTALL)
+    assert [re.sub(r"<.*?>|\s", "", part) for part in sections] == [
+        "Left$a$", "Middle,firstbMiddle,thend", "Rightc",
+    ]  # fmt: skip
+
+
+@each_notebook
+def test_every_lecture_has_a_plan_of_its_board(path):
+    text = (handout.SOURCES / "boards" / f"{path.name[:2]}.md").read_text(encoding="utf-8")
+    places = [place[1].lower() for place in paper.BOARDS.finditer(text)]
+    assert list(dict.fromkeys(places)) == ["left", "middle", "right"]
+
+
+def test_without_a_browser_it_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(paper.chromium, "find", lambda: None)
+    pytest.importorskip("playwright", reason="playwright is not installed")
+    with pytest.raises(paper.chromium.Missing, match="install it"), paper.printer():
+        pass
