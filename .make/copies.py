@@ -167,6 +167,8 @@ def copy_of(course, cells=None):
     """Return the text of a copy of a notebook of the course, with other cells where given."""
     cells = [{"metadata": {}, **cell} for cell in cells or course["cells"]]
     for cell in cells:
+        # What the speaker says on a slide holds answers.
+        cell["metadata"] = {key: of for key, of in cell["metadata"].items() if key != "slide"}
         if cell["cell_type"] == "code":
             cell |= {"outputs": [], "execution_count": None}
     name_cells(cells)

@@ -118,6 +118,14 @@ def test_copy_has_the_cells_and_nothing_of_a_run(stage):
     assert "widgets" not in stage.read()["metadata"]
 
 
+def test_copy_holds_nothing_of_what_the_speaker_says():
+    nb = notebook(*COURSE)
+    for cell in nb["cells"]:
+        cell["metadata"] = {"slide": {"say": "The answer is 5."}, "tags": ["kept"]}
+    cells = json.loads(tool.copy_of(nb))["cells"]
+    assert {tuple(cell["metadata"]) for cell in cells} == {("tags",)}
+
+
 def test_copy_is_a_valid_notebook_that_opening_does_not_change(stage):
     nbformat.validate(nbformat.read(stage.path, as_version=4))
     assert stage.read()["metadata"]["language_info"] == tool.language_info()
