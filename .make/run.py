@@ -24,6 +24,7 @@ import install  # noqa: E402 (beside this file, in a folder that is no package)
 
 ROOT = install.ROOT
 COURSE = {"torch", "course", "onnx"}
+PAGES = {"site", "slides"}  # site, decks and handouts: one install for all three
 
 # Each test process runs on one thread: there are as many processes as cores, and sums come out
 # in the same order everywhere.
@@ -90,11 +91,13 @@ def notebooks(python):
 
 def site(python):
     """make the course's website in .out/site (some notebooks alone: ARGS="03 05")"""
+    fetch_scripts(python)
     hand_over([python, ".make/website.py", *arguments()], quiet_environment())
 
 
 def handout(python):
     """make a class's handouts in .out/handout: notebooks, PDFs, nbgrader, exam questions"""
+    fetch_scripts(python)
     hand_over([python, ".make/handout.py", *notebook(), *arguments()], quiet_environment())
 
 
@@ -106,6 +109,7 @@ def grade(python):
 
 def slides(python):
     """make the decks for a lecture hall in .out/slides (some alone: ARGS="03 05")"""
+    fetch_scripts(python)
     hand_over([python, ".make/slides.py", *arguments()], quiet_environment())
 
 
@@ -154,14 +158,14 @@ TARGETS = {  # name: what it does, and the extras of pyproject.toml that it need
     "fresh": (fresh, COURSE),
     "stop": (stop, COURSE),
     "test": (test, COURSE | {"test"}),
-    "browser": (browser, COURSE | {"test", "browser", "site", "slides"}),
+    "browser": (browser, COURSE | PAGES | {"test", "browser"}),
     "hub": (hub, COURSE | {"test", "browser", "hub"}),
     "bench": (bench, COURSE | {"test"}),
     "gpu": (gpu, COURSE | {"test"}),
     "notebooks": (notebooks, COURSE | {"test"}),
-    "site": (site, COURSE | {"site"}),
-    "slides": (slides, COURSE | {"slides"}),
-    "handout": (handout, COURSE | {"slides"}),
+    "site": (site, COURSE | PAGES),
+    "slides": (slides, COURSE | PAGES),
+    "handout": (handout, COURSE | PAGES),
     "grade": (grade, COURSE | {"test"}),
     "data": (data, set()),
     "lint": (lint, {"lint"}),
@@ -169,6 +173,15 @@ TARGETS = {  # name: what it does, and the extras of pyproject.toml that it need
     "clean": (clean, None),
     "help": (show_help, None),
 }
+
+
+def fetch_scripts(python):
+    """Fetch what any of our pages carries with it, so that none of them asks for a network later.
+
+    What cannot be had is told by the program that needs it.
+    """
+    command = [python, ".make/vendor.py"]
+    subprocess.call(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def arguments():
