@@ -4,14 +4,15 @@ import re
 from itertools import pairwise
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
 from bnlib.course import kit
 from bnlib.course.kit import plots
-from bnlib.course.kit.figures import description, png_bytes
-from bnlib.course.kit.style import NETS, look
+from bnlib.course.kit.figures import description
+from bnlib.course.kit.style import NETS, look, use_course_style
 from bnlib.course.nb03.plots import plot_biased_variance
 
 LABELS = {"xlabel": "step t", "ylabel": "loss (nats)"}
@@ -147,16 +148,18 @@ def test_look_of_what_is_no_net_has_no_color_of_a_net():
 @pytest.mark.parametrize("panels", [1, 2, 3])
 @pytest.mark.parametrize("rates", [(1, 3, 10, 30), (0.01, 0.02, 0.05, 0.1, 0.3, 1, 2, 5, 10, 30)])
 def test_rate_axis_ticks_every_rate_and_labels_what_fits(rates, panels):
-    fig, axes = plots.figure(1, panels, size=(9.0, 3.9))
-    for ax in np.atleast_1d(axes):
-        ax.plot(rates, rates)
-        plots.rate_axis(ax, rates)
-    assert_allclose(ax.get_xticks(), rates)
-    assert not len(ax.get_xticks(minor=True))
-    png_bytes(fig)
-    boxes = [t.get_window_extent() for t in ax.get_xticklabels() if t.get_text()]
-    assert len(boxes) >= 3
-    assert all(a.x1 < b.x0 for a, b in pairwise(boxes))
+    with matplotlib.rc_context():
+        use_course_style()
+        fig, axes = plots.figure(1, panels, size=(9.0, 3.9))
+        for ax in np.atleast_1d(axes):
+            ax.plot(rates, rates)
+            plots.rate_axis(ax, rates)
+        fig.canvas.draw()
+        assert_allclose(ax.get_xticks(), rates)
+        assert not len(ax.get_xticks(minor=True))
+        boxes = [t.get_window_extent() for t in ax.get_xticklabels() if t.get_text()]
+        assert len(boxes) >= 3
+        assert all(a.x1 < b.x0 for a, b in pairwise(boxes))
 
 
 def test_text_is_a_sentence_where_both_ends_are_written_alike():
