@@ -59,6 +59,11 @@ document.addEventListener("keydown", (event) => {
   }
 }, { capture: true });
 
+// To print, reveal.js lays all slides out as pages; it says so later than that it is ready.
+const paged = /print-pdf/.test(location.search)
+  ? new Promise((done) => Reveal.on("pdf-ready", done))
+  : Promise.resolve();
+
 Reveal.initialize({
   width: 1280,
   height: 720,
@@ -87,6 +92,7 @@ Reveal.initialize({
       else if (letter === "F") document.documentElement.requestFullscreen();
     });
   Reveal.on("slidechanged", () => document.activeElement?.blur());
+  await paged;
   if (document.documentElement.classList.contains("reveal-print")) // all of them are printed
     for (const image of document.images) image.loading = "eager";
   await document.fonts.ready;

@@ -263,6 +263,30 @@ def test_pdf_has_a_page_for_each_slide(seen, decks):
 # ---------------------------------------------------------------- what a lecturer does
 
 
+def test_ready_to_print_means_that_all_pages_are_laid_out(context, decks):
+    page = context.browser.new_page()
+    page.add_init_script(  # reveal.js waits for frames before it lays the pages out
+        "const next = requestAnimationFrame;"
+        "window.requestAnimationFrame = (f) => setTimeout(next, 500, f);"
+    )
+    page.goto(decks[0].as_uri() + "?print-pdf")
+    page.wait_for_function("() => window.ready")
+    laid_out, slides = page.evaluate(
+        """() => [".pdf-page", ".slides section"].map((s) => document.querySelectorAll(s).length)"""
+    )
+    page.close()
+    assert laid_out == slides
+
+
+def test_bars_in_formulas_are_cut_to_length(context, decks):
+    script = """() => [...document.querySelectorAll(".formula svg svg")]
+      .filter((part) => getComputedStyle(part).overflow === "visible").length"""
+    for path in decks:
+        page, *_ = visit(context, path)
+        assert page.evaluate(script) == 0, path.stem
+        page.close()
+
+
 def test_votes_survive_a_reload(context, decks):
     page, _, _ = visit(context, next(p for p in decks if "tally" in p.read_text("utf-8")))
     go_to(page, ".tally")
