@@ -59,6 +59,10 @@ document.addEventListener("keydown", (event) => {
   }
 }, { capture: true });
 
+// For a PDF, reveal.js lays pages out after it is ready, a few frames later.
+const laidOut = location.search.includes("print-pdf")
+  && new Promise((done) => Reveal.on("pdf-ready", done));
+
 Reveal.initialize({
   width: 1280,
   height: 720,
@@ -87,6 +91,7 @@ Reveal.initialize({
       else if (letter === "F") document.documentElement.requestFullscreen();
     });
   Reveal.on("slidechanged", () => document.activeElement?.blur());
+  await laidOut;
   if (document.documentElement.classList.contains("reveal-print")) // all of them are printed
     for (const image of document.images) image.loading = "eager";
   await document.fonts.ready;
