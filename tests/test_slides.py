@@ -2,6 +2,7 @@
 
 import html
 import importlib.util
+import json
 import re
 import sys
 from pathlib import Path
@@ -36,6 +37,29 @@ slides = load("slides")
 @pytest.mark.parametrize("path", STORED, ids=lambda path: path.stem)
 def test_deck_is_as_it_should_be(path):
     assert slides.faults(slides.read(path).cells) == []
+
+
+def entries_of(cell):
+    entries = cell["metadata"].get("slide", [])
+    return entries if isinstance(entries, list) else [entries]
+
+
+@pytest.mark.parametrize("path", STORED, ids=lambda path: path.stem)
+def test_results_in_a_slides_table_are_what_the_cell_printed(path):
+    typed = []
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        outputs = [
+            o.get("text") or o.get("data", {}).get("text/plain", "")
+            for o in cell.get("outputs", [])
+        ]
+        printed = " ".join("".join(text) for text in outputs)
+        known = [float(n) for n in re.findall(r"\d+\.?\d*", printed.replace(",", ""))]
+        rows = [r for e in entries_of(cell) for r in e.get("text", "").split("\n") if r[:1] == "|"]
+        for number in re.findall(r"(?<![\d.,])\d+\.\d+", " ".join(rows)) if outputs else ():
+            same = [x for x in known if round(x, len(number.split(".")[1])) == float(number)]
+            if not same or "nbval-ignore-output" in cell["metadata"].get("tags", []):
+                typed.append((cell["id"], number))
+    assert typed == []  # what a run may change is not typed: say what a claim asserts
 
 
 @pytest.fixture(scope="module", params=STORED, ids=lambda path: path.stem)
