@@ -1,6 +1,8 @@
 """What a class is given: notebooks, marks, assignments, exam questions and pages to print."""
 
 import importlib.util
+import itertools
+import random
 import re
 import sys
 from pathlib import Path
@@ -221,6 +223,99 @@ def test_wrong_turns_of_a_number_are_never_taken_for_right():
             assert wrong, question.name
             for answer in wrong:
                 assert abs(answer.text - right.text) > right.tolerance + answer.tolerance
+
+
+def test_wrong_turns_of_a_number_are_told_apart():
+    for seed in range(1, 201):
+        for _, name, _, function in questions.NUMBERS:
+            text, value, _, wrong = function(random.Random(f"{seed} {name}"))
+            found = [(value, "right"), *wrong]
+            for (one, said), (two, says) in itertools.combinations(found, 2):
+                near = questions.room_for(one) + questions.room_for(two)
+                assert said == says or abs(one - two) > near, text
+
+
+def test_half_marks_are_for_questions_of_more_than_one_step():
+    for question in questions.bank(1):
+        wrong = {answer.share for answer in question.answers if answer.share < 100}
+        if question.kind in ("numerical", "shortanswer"):
+            assert wrong == {questions.HALF if question.marks > 1 else 0}, question.name
+
+
+def test_whole_numbers_have_no_room():
+    for seed in SEEDS:
+        for question in questions.numerical(seed):
+            for answer in question.answers:
+                whole = abs(answer.text - round(answer.text)) < 1e-9
+                assert (answer.tolerance == 0) == whole, question.name
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The same, but the five hundred images came in on the day of the zeros",  # which same?
+        "A net with this layer reads 93 % of the digits.",
+        "A test set did not find the bug.",
+        "The kit says that all twelve points are met.",
+        "At the rate that suits each net, BN changes $|G - G'|/|G|$ …",
+        "Sigmoids, BN after the last of them, rate 3: the net does not learn. What was enough",
+        "Two standardized features have correlation 0.95.",  # asked with a number
+        "What does `eval()` do to gradients?",  # gives an answer in words away
+    ],
+)
+def test_bank_leaves_out_what_does_not_stand_alone_or_is_asked_twice(text):
+    assert not questions.stands_alone(text)
+    assert not any(q.text.startswith(text) for seed in SEEDS for q in questions.bank(seed))
+
+
+def test_bank_may_draw_what_says_you_and_four():
+    assert questions.stands_alone("Your net has BN. Four devices share a batch.")
+
+
+def test_every_notebook_has_something_to_draw_from():
+    for number in range(1, 18):
+        quiz = questions.room(f"{number:02d}").QUIZ
+        assert any(questions.stands_alone(question.text) for question in quiz), number
+    for path in NOTEBOOKS[10:17]:
+        asked = questions.open_questions(cells_of(path))
+        assert any(questions.stands_alone(text) for text, _ in asked), path.name
+
+
+def matches(pattern, given):
+    """Does Moodle take what was given for this answer? A * stands for anything."""
+    parts = map(re.escape, pattern.split("*"))
+    return re.fullmatch(".*".join(parts), given, re.IGNORECASE) is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "share"),
+    [
+        ("the axes of BN for images", "(0, 2, 3)", 100),
+        ("the axes of BN for images", "(0,2,3)", 100),
+        ("the axes of BN for images", "(0, -2, -1)", 100),
+        ("the axes of BN for images", "(1,2,3)", 0),
+        ("the axes of BN for images", "(0, 1, 2, 3)", 0),
+        ("the switch to running statistics", "model.eval", 100),
+        ("the switch to running statistics", "net.eval()", 100),
+        ("the switch to running statistics", "net.train(mode=False)", 100),
+        ("the switch to running statistics", "model.train()", 0),
+        ("the switch to running statistics", "torch.no_grad()", 0),
+    ],
+)
+def test_words_are_taken_as_they_are_written(name, given, share):
+    (question,) = (q for q in questions.in_words() if q.name == name)
+    found = next((a for a in question.answers if matches(a.text, given)), None)
+    assert found is not None or given == "(0, 1, 2, 3)"
+    assert (found.share if found else 0) == share
+
+
+def test_essays_tell_the_reader_how_to_mark():
+    bank = questions.bank(1)
+    essays = [question for question in bank if question.kind == "essay"]
+    assert {question.marks for question in essays} == {4}
+    assert questions.markdown(bank, answers=True).count(questions.ESSAY) == len(essays) == 3
+    assert questions.moodle(bank).count(questions.ESSAY) == 3
+    assert questions.ESSAY not in questions.markdown(bank, answers=False)
 
 
 def number_of(name, seed):
