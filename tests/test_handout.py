@@ -36,6 +36,7 @@ def load(name):
 
 
 handout, questions, paper, answers = map(load, ("handout", "questions", "paper", "answers"))
+deck = load("slides")
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
@@ -493,6 +494,41 @@ def test_every_lecture_has_a_plan_of_its_board(path):
     text = (handout.SOURCES / "boards" / f"{path.name[:2]}.md").read_text(encoding="utf-8")
     places = [place[1].lower() for place in paper.BOARDS.finditer(text)]
     assert list(dict.fromkeys(places)) == ["left", "middle", "right"]
+
+
+def rows_of_the_lecture():
+    """[(from, to, decks, titles)] of the plan of one lecture."""
+    text = (ROOT / "notebooks" / "for_lecturers.md").read_text(encoding="utf-8")
+    row = r"^\| (\d+)–(\d+) \| ([\d, ]+) \| ([^|]*) \|"
+    for start, end, decks, slides in re.findall(row, text, re.MULTILINE):
+        yield int(start), int(end), decks.split(", "), re.findall("“([^”]+)”", slides)
+
+
+def named(title, decks):
+    """The slides of some decks whose title begins with these words."""
+    found = [
+        slide
+        for path in NOTEBOOKS
+        if path.name[:2] in decks
+        for slide in deck.slides_of(cells_of(path))
+    ]
+    return [s for s in found if s.heading.startswith(title) and not s.is_tally]
+
+
+def test_one_lecture_has_time_for_every_slide_that_it_names():
+    rows = list(rows_of_the_lecture())
+    assert [start for start, *_ in rows] + [45] == [0] + [end for _, end, *_ in rows]
+    for start, end, decks, titles in rows:
+        slides = [named(title, decks) for title in titles]
+        assert [len(found) for found in slides] == [1] * len(titles), titles
+        assert sum(found[0].entry["minutes"] for found in slides) <= end - start, titles
+
+
+@each_notebook
+def test_board_is_wiped_before_a_slide_of_its_deck(path):
+    text = (handout.SOURCES / "boards" / f"{path.name[:2]}.md").read_text(encoding="utf-8")
+    for title in re.findall(r'^\*Wipe [^\n]* before "([^"]+)"', text, re.MULTILINE):
+        assert len(named(title, [path.name[:2]])) == 1, title
 
 
 def test_without_a_browser_it_says_what_to_install(monkeypatch):
