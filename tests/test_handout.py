@@ -525,6 +525,16 @@ def test_one_lecture_has_time_for_every_slide_that_it_names():
 
 
 @each_notebook
+def test_demonstration_names_slides_and_explorers_that_exist(path):
+    guide = (ROOT / "notebooks" / "for_lecturers.md").read_text(encoding="utf-8")
+    part = guide.split(f"### {path.name[:2]} · ")[1].split("### ")[0]
+    (told,) = re.findall(r"^\*\*The one demonstration\.\*\* (.+)$", part, re.MULTILINE)
+    explorers = re.findall("Explorer “([^”]+)”", path.read_text(encoding="utf-8"))
+    for name in re.findall('"([^"]+)"', told):
+        assert name in explorers or len(named(name, [path.name[:2]])) == 1, name
+
+
+@each_notebook
 def test_board_is_wiped_before_a_slide_of_its_deck(path):
     text = (handout.SOURCES / "boards" / f"{path.name[:2]}.md").read_text(encoding="utf-8")
     for title in re.findall(r'^\*Wipe [^\n]* before "([^"]+)"', text, re.MULTILINE):
