@@ -16,6 +16,7 @@ from bnlib.course.kit.asking import exercises_of, find, notebooks
 from bnlib.course.kit.exercises import PredictionExercise, TestExercise, ValueExercise
 from bnlib.course.kit.marks import marks
 from bnlib.course.kit.markup import to_plain
+from bnlib.course.kit.verdicts import Verdict
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
@@ -140,6 +141,8 @@ def test_assignment_shows_no_solution_outside_its_marks(written, path):
 
 # ---------------------------------------------------------------- marks
 
+SAID = Verdict("right", "Right.")
+
 
 def test_marks_are_all_for_a_right_answer_and_half_for_a_known_wrong_turn(capsys):
     exercise = find("3.4")
@@ -169,6 +172,14 @@ def test_marks_of_a_test_are_the_share_of_wrong_layers_that_it_finds():
     assert marks("10.6", finds_only_the_first, of=len(exercise.wrong)) == 1
     assert marks("10.6", lambda layer: True) == 0
     assert marks("10.6", lambda layer: False) == 0
+
+
+def test_marks_lose_no_half_by_rounding(monkeypatch):
+    exercise = find("3.4")
+    for of, n in ((11, 22), (22, 22), (23, 23), (6, 9)):
+        for k in range(n + 1):
+            monkeypatch.setattr(type(exercise), "graded", lambda *_, k=k, n=n: (SAID, k / n))
+            assert marks("3.4", None, of=of) == 2 * of * k // n / 2
 
 
 def test_marks_count_a_guess_at_a_measurement_and_judge_an_answer():
@@ -206,7 +217,7 @@ SEEDS = range(1, 41)
 def test_bank_has_forty_questions_from_nearly_all_notebooks():
     for seed in SEEDS:
         bank = questions.bank(seed)
-        assert len(bank) == 40
+        assert (len(bank), sum(question.marks for question in bank)) == (40, 68)
         assert len({question.notebook for question in bank}) >= 14
         assert len({question.text for question in bank}) == 40
 
@@ -258,6 +269,7 @@ def test_whole_numbers_have_no_room():
         "A net with this layer reads 93 % of the digits.",
         "A test set did not find the bug.",
         "The kit says that all twelve points are met.",
+        "Another data set has four times the $\\kappa$.",
         "At the rate that suits each net, BN changes $|G - G'|/|G|$ …",
         "Sigmoids, BN after the last of them, rate 3: the net does not learn. What was enough",
         "Two standardized features have correlation 0.95.",  # asked with a number
