@@ -515,7 +515,8 @@ def room(notebook):
 
 
 HERE = re.compile(  # what only those understand who have just read the notebook
-    r"notebook|\bours?\b|\bwe\b|on mnist|another data set|its reason|a cell prints|^the same,|\bthe (map|bug|kit)\b"
+    r"notebook|\bours?\b|\bwe\b|on mnist|another data set|its reason|a cell prints|^the same,"
+    r"|\bthe (map|bug|kit)\b"
     r"|\bthis (net|test|layer)\b|the paper's did|G'|was enough|the sigmoid net|best compared"
     r"|`fuse`|settle it|01's|noisy BN|equal movement|nineteen|be done|of 16 values|disappears",
     re.IGNORECASE,

@@ -269,7 +269,7 @@ def test_whole_numbers_have_no_room():
         "A net with this layer reads 93 % of the digits.",
         "A test set did not find the bug.",
         "The kit says that all twelve points are met.",
-        "Another data set has four times the $\\kappa$.",
+        "Another data set has four times the",
         "At the rate that suits each net, BN changes $|G - G'|/|G|$ …",
         "Sigmoids, BN after the last of them, rate 3: the net does not learn. What was enough",
         "Two standardized features have correlation 0.95.",  # asked with a number
