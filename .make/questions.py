@@ -3,8 +3,9 @@
 usage: python .make/questions.py [--seed 1] [FOLDER]      into .out/handout/questions
 
 Twenty-five ask for a number: the numbers in them are drawn by the seed, the answer is computed, and
-known wrong turns get half the marks. Most are exercises of the notebooks with other numbers. Ten
-are drawn from the quizzes, three from the open questions for a class, two want a word or two.
+a known wrong turn gets half of two or three marks, and nothing of one: there the wrong turn is what
+was asked. Most are exercises of the notebooks with other numbers. Ten are drawn from the quizzes,
+three from the open questions for a class, two want a word or two.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # this checkout's bnlib
 OUT = ROOT / ".out" / "handout" / "questions"
-HALF = 50  # per cent of the marks, for a wrong turn that we know
+HALF = 50  # per cent of two or three marks, for a wrong turn that we know
 
 
 @dataclass
@@ -85,7 +86,10 @@ def _(draw):
     )
     why = f"With the training set's numbers: $({value:g} - {mean})/{deviation}$."
     wrong = [
-        ((value - batch) / deviation, "The test set's mean is not used: one example has none."),
+        (
+            (value - batch) / deviation,
+            "That is the test set's mean. The model was trained with the training set's.",
+        ),
         ((value - mean) / deviation**2, "You divide by the variance."),
     ]
     return text, z, why, wrong
@@ -121,14 +125,15 @@ def _(draw):
     return (
         text,
         2 / high,
-        "A step multiplies the error by $1 - \\eta\\lambda$: $2/\\lambda$.",
+        "A step multiplies the error by $1 - \\eta\\lambda$, which must stay above $-1$ for the "
+        "largest $\\lambda$, too: $\\eta < 2/\\lambda_{\\max}$.",
         wrong,
     )
 
 
 @asks("03", "the spread of a batch mean")
 def _(draw):
-    sigma, m = draw.choice([2, 3, 6]), draw.choice([16, 36, 64, 144])
+    sigma, m = draw.choice([2, 3, 5]), draw.choice([16, 36, 64, 144])
     text = (
         f"A unit's values have standard deviation {sigma}. What is the standard deviation of the "
         f"mean of {m} values that are drawn independently?"
@@ -207,7 +212,7 @@ def _(draw):
 
 @asks("05", "count what is learned")
 def _(draw):
-    n_in, n_out = draw.choice([100, 256, 300]), draw.choice([20, 50, 80])
+    n_in, n_out = draw.choice([100, 256, 300]), draw.choice([20, 60, 80])
     weights = n_in * n_out
     text = (
         f"A fully connected layer from {n_in} inputs to {n_out} outputs is followed by Batch "
@@ -234,7 +239,8 @@ def _(draw):
     text = (
         f"Batch Normalization with $\\gamma = {gamma}$ and $\\beta = {beta}$ stands before ReLU. "
         "Take $\\hat{x}$ to follow a bell curve: 38.29 % of it lie within half a deviation of its "
-        "centre, 68.27 % within one, 95.45 % within two. Which share (0 to 1) is not cut to 0?"
+        "centre, 68.27 % within one, 95.45 % within two. What share (0 to 1) does ReLU let "
+        "pass?"
     )
     wrong = [
         (1 - value, "That is the share that is cut."),
@@ -246,7 +252,7 @@ def _(draw):
 @asks("06", "dx by hand", 3)
 def _(draw):
     gamma, s = draw.choice([(2, 4), (3, 2), (4, 8)])
-    dy = draw.choice([[6, 2, 4, 0], [5, 1, 3, -1], [8, 0, 2, 2]])
+    dy = draw.choice([[6, 2, 4, 0], [7, 1, 3, -3], [8, 0, 2, 2]])
     x_hat = [1, -1, 1, -1]
     mean, by_x = sum(dy) / 4, sum(d * x for d, x in zip(dy, x_hat, strict=True)) / 4
     text = (
@@ -294,7 +300,7 @@ def _(draw):
         (target * (1 - p**k), "Momentum weighs the new value in PyTorch, not the old one."),
         (target * k * p, "Each step goes a part of what is left, not of the whole way."),
     ]
-    why = f"What is left shrinks by {1 - p:g} a batch: ${target}(1 - {1 - p:g}^{k})$."
+    why = f"Each batch multiplies what is left by {1 - p:g}: ${target}(1 - {1 - p:g}^{k})$."
     return text, target * (1 - (1 - p) ** k), why, wrong
 
 
@@ -329,7 +335,7 @@ def _(draw):
 @asks("07", "fold into the bias", 3)
 def _(draw):
     b, mean, gamma, root, beta = draw.choice(
-        [(1, 4, 2, 3, 5), (2, 8, 3, 2, 1), (0, -6, 1, 4, 2), (3, 1, -2, 4, 1)]
+        [(1, 4, 2, 3, 5), (2, 8, 3, 2, 4), (2, -6, 1, 4, 2), (3, 1, -2, 4, 1)]
     )
     text = (
         f"In evaluation mode a linear layer with bias {b} is followed by Batch Normalization with "
@@ -354,7 +360,8 @@ def _(draw):
         f"just above {2**power:,}?"
     )
     wrong = [
-        (2.0 ** (power - bits - 1), "The leading one is not among the bits that are kept."),
+        (2.0 ** (power - bits + 1), f"The leading one is not among the {bits} bits."),
+        (2.0 ** (power - bits - 1), "That is half of it: the largest error of rounding there."),
         (2.0**-bits, f"That is the step just above 1; here it is {2**power:,} times as large."),
     ]
     return text, 2.0 ** (power - bits), f"$2^{{{power} - {bits}}}$.", wrong
@@ -378,7 +385,7 @@ def _(draw):
 
 @asks("10", "count a convolution and its BN")
 def _(draw):
-    c_in, c_out, k = draw.choice([8, 16, 24]), draw.choice([12, 32, 48]), draw.choice([3, 5])
+    c_in, c_out, k = draw.choice([8, 16, 24]), draw.choice([20, 32, 48]), draw.choice([3, 5])
     weights = c_in * c_out * k * k
     text = (
         f"A {k} × {k} convolution from {c_in} to {c_out} channels is followed by Batch "
@@ -404,7 +411,8 @@ def _(draw):
     between = (one * (mean - joint) ** 2 + two * (other - joint) ** 2) / m
     text = (
         f"Two devices hold {one} and {two} values of a channel, with means {mean} and {other} and "
-        f"variances {var} and {more} (divided by $m$). What is the variance of the joint batch?"
+        f"variances {var} and {more}. What is the variance of the joint batch? (All variances are "
+        "sums divided by the number of values, not by one less.)"
     )
     wrong = [
         (inside, "What the means differ by is part of the joint variance."),
@@ -436,8 +444,8 @@ def _(draw):
     N, C, H, groups = 16, draw.choice([12, 24, 48]), draw.choice([5, 7]), draw.choice([3, 4, 6])
     size = C // groups * H * H
     text = (
-        f"A batch has shape $(N, C, H, W) = ({N}, {C}, {H}, {H})$. Group normalization with "
-        f"{groups} groups takes each of its means over how many values?"
+        f"A batch has shape $(N, C, H, W) = ({N}, {C}, {H}, {H})$. Group normalization "
+        f"has {groups} groups. Over how many values does it take each of its means?"
     )
     wrong = [
         (N * size, "A group's statistics stay inside one example."),
@@ -464,9 +472,10 @@ def _(draw):
 def _(draw):
     m, variance = draw.choice([4, 5, 9]), draw.choice([2, 6, 12])
     text = (
-        f"A Keras layer was trained in batches with $m = {m}$ values a channel (BN of a fully "
+        f"A Keras layer was trained in many batches with $m = {m}$ values a channel (BN of a fully "
         f"connected layer) and stores a `moving_variance` of {variance}. It averages the variance "
-        "that divides by $m$. Which `running_var` would a PyTorch layer have from the same batches?"
+        "that divides by $m$. Which `running_var` would a PyTorch layer have from the same "
+        "batches, with the momentum that corresponds to Keras's?"
     )
     wrong = [
         (variance, "PyTorch averages the unbiased variance."),
@@ -476,18 +485,24 @@ def _(draw):
     return text, variance * m / (m - 1), why, wrong
 
 
+def room_for(value):
+    """How far an answer may be from a value: 1 %, but nothing from a whole number."""
+    return 0.0 if float(value).is_integer() else 0.01 * abs(value)
+
+
 def numerical(seed):
     found = []
     for notebook, name, marks, function in NUMBERS:
         text, value, why, wrong = function(random.Random(f"{seed} {notebook} {name}"))
-        tolerance = 0.0 if float(value).is_integer() else 0.01 * abs(value)
+        value, *others = (float(f"{number:.9g}") for number in (value, *(n for n, _ in wrong)))
         short = math.isclose(float(f"{value:.3g}"), value)
-        hint = "" if short or not tolerance else " (Three significant digits are enough.)"
-        answers = [Answer(value, 100, "Right.", tolerance)]
-        for other, says in wrong:
-            room = 0.0 if float(other).is_integer() else 0.01 * abs(other)
+        hint = "" if short or not room_for(value) else " (Three significant digits are enough.)"
+        share = HALF if marks > 1 else 0
+        answers = [Answer(value, 100, "Right.", room_for(value))]
+        for other, (_, says) in zip(others, wrong, strict=True):
+            room = room_for(other)
             if all(abs(other - a.text) > room + a.tolerance for a in answers):
-                answers.append(Answer(other, HALF, says, room))
+                answers.append(Answer(other, share, says, room))
         found.append(Question(notebook, name, "numerical", text + hint, answers, marks, why))
     return found
 
@@ -499,9 +514,27 @@ def room(notebook):
     return importlib.import_module(f"bnlib.course.nb{notebook}.exercises")
 
 
-HERE = re.compile(
-    r"notebook|this net|our|this test|we |the map|on mnist|its reason|a cell prints", re.I
+HERE = re.compile(  # what only those understand who have just read the notebook
+    r"notebook|\bours?\b|\bwe\b|on mnist|another data set|its reason|a cell prints|^the same,"
+    r"|\bthe (map|bug|kit)\b"
+    r"|\bthis (net|test|layer)\b|the paper's did|G'|was enough|the sigmoid net|best compared"
+    r"|`fuse`|settle it|01's|noisy BN|equal movement|nineteen|be done|of 16 values|disappears",
+    re.IGNORECASE,
 )
+ASKED = re.compile(  # what is asked here with numbers or in words, or gives its answer away
+    r"eigenvalues|correlation|one example at a time|noise in \$|which variance|joint batch"
+    r"|accumulate gradients|gradients added up|eval\(\)",
+    re.IGNORECASE,
+)
+
+
+def stands_alone(text):
+    """May a question of a notebook stand in an exam beside the others?"""
+    return not (HERE.search(text) or ASKED.search(text))
+
+
+def is_for_an_exam(question):
+    return stands_alone(question.text) and not any(map(ASKED.search, question.options))
 
 
 def from_quizzes(seed, count=10):
@@ -510,7 +543,7 @@ def from_quizzes(seed, count=10):
     numbers = [f"{n:02d}" for n in range(1, 18)]
     found = []
     for notebook in sorted(draw.sample(numbers, count)):
-        alone = [q for q in room(notebook).QUIZ if not HERE.search(q.text)]
+        alone = [q for q in room(notebook).QUIZ if is_for_an_exam(q)]
         question = draw.choice(alone)
         answers = [
             Answer(option, 100 if right else 0, says) for option, says, right in question.shuffled()
@@ -537,24 +570,40 @@ def from_notes(seed, count=3):
     draw, found = random.Random(f"{seed} notes"), []
     for path in sorted(draw.sample(sorted((ROOT / "notebooks").glob("1[0-6]_*.ipynb")), count)):
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-        question, answer = draw.choice(open_questions(cells))
+        asked = [pair for pair in open_questions(cells) if stands_alone(pair[0])]
+        question, answer = draw.choice(asked)
         found.append(Question(path.name[:2], "open question", "essay", question, [], 4, answer))
     return found
 
 
+ESSAY = (
+    "Four marks for this answer with its reason, two for one of the two alone, none for the "
+    "usual answer without a reason."
+)
+AXES = [  # axes, share, what is said
+    ((0, 2, 3), 100, "Right."),
+    ((0, -2, -1), 100, "Right."),
+    ((0,), 0, "Each place would have a mean of its own."),
+    ((2, 3), 0, "That is instance normalization."),
+    ((1, 2, 3), 0, "That is layer normalization."),
+]
+
+
+def spellings(axes):
+    """A tuple as it may be written: with brackets or without, with blanks or without."""
+    inside = ", ".join(map(str, axes))
+    return dict.fromkeys(
+        text.replace(" ", blank) for blank in (" ", "") for text in (str(axes), inside)
+    )
+
+
 def in_words():
-    axes = "Which axes, as a Python tuple?"
     return [
         Question(
             "10", "the axes of BN for images", "shortanswer",
-            "`x` has shape `(N, C, H, W)`. Batch Normalization's mean is `x.mean(axis=…)`. " + axes,
-            [
-                Answer("(0, 2, 3)", 100, "Right."), Answer("(0,2,3)", 100, "Right."),
-                Answer("0, 2, 3", 100, "Right."), Answer("0,2,3", 100, "Right."),
-                Answer("0", HALF, "Each place would have a mean of its own."),
-                Answer("(2, 3)", HALF, "That is instance normalization."),
-                Answer("(1, 2, 3)", HALF, "That is layer normalization."),
-            ],
+            "`x` has shape `(N, C, H, W)`. Batch Normalization's mean is `x.mean(axis=…)`. Which "
+            "axes, as a Python tuple?",
+            [Answer(text, share, says) for axes, share, says in AXES for text in spellings(axes)],
             1, "Over all but the channels.",
         ),
         Question(
@@ -562,11 +611,13 @@ def in_words():
             "Which method of a PyTorch module must be called before it is used on single examples, "
             "so that Batch Normalization takes its running statistics? (Its name.)",
             [
-                Answer("eval", 100, "Right."), Answer("eval()", 100, "Right."),
-                Answer("*.eval()", 100, "Right."), Answer(".eval", 100, "Right."),
-                Answer("train(False)", 100, "Right: that is what eval() calls."),
-                Answer("*no_grad*", 0, "That stops gradients, not the batch's statistics."),
-                Answer("train", 0, "The other way round."),
+                *(Answer(text, 100, "Right.") for text in ("eval", "eval()", "*.eval", "*.eval()")),
+                *(Answer(text, 100, "Right: that is what eval() calls.")
+                  for text in ("*train(False)", "*train(mode=False)")),
+                *(Answer(text, 0, "The other way round.")
+                  for text in ("train", "train()", "*.train", "*.train()")),
+                *(Answer(text, 0, "That stops gradients, not the batch's statistics.")
+                  for text in ("*no_grad*", "*inference_mode*")),
             ],
             1, "`model.eval()`; `torch.no_grad()` is another thing.",
         ),
@@ -583,7 +634,18 @@ def bank(seed=1):
 
 
 def written(answer):
-    return f"{answer.text:.4g}" if isinstance(answer.text, float) else f"{answer.text}"
+    if isinstance(answer.text, str):
+        return answer.text
+    return f"{answer.text:.0f}" if answer.text.is_integer() else f"{answer.text:.4g}"
+
+
+def once(answers):
+    """Answers as people read them: one spelling of each, and no pattern."""
+    found = {}
+    for answer in answers:
+        words = isinstance(answer.text, str)
+        found.setdefault(re.sub(r"[ *.(),]", "", answer.text) if words else answer.text, answer)
+    return list(found.values())
 
 
 def markdown(questions, answers):
@@ -601,14 +663,15 @@ def markdown(questions, answers):
         if not answers:
             continue
         if question.kind == "essay":
-            lines += [f"> {question.why}", ""]
+            lines += [f"> {question.why}", ">", f"> {ESSAY}", ""]
         elif question.kind != "multichoice":
-            right = " or ".join(f"`{written(a)}`" for a in question.right)
+            shown = once(question.answers)
+            right = " or ".join(f"`{written(a).strip('*')}`" for a in shown if a.share == 100)
             lines += [f"> **{right}** {question.why}", ">"]
-            for answer in question.answers:
+            for answer in shown:
                 if answer.share < 100:
                     got = question.marks * answer.share / 100
-                    lines.append(f"> - `{written(answer)}` ({got:g}): {answer.says}")
+                    lines.append(f"> - `{written(answer).strip('*')}` ({got:g}): {answer.says}")
             lines.append("")
     return "\n".join(lines).rstrip() + "\n"
 
@@ -693,7 +756,7 @@ def essay(node, question):
                       ("responsefieldlines", "15"), ("attachments", "0"),
                       ("attachmentsrequired", "0")]:  # fmt: skip
         element(node, tag, text)
-    in_text(node, "graderinfo", for_moodle(question.why), format="html")
+    in_text(node, "graderinfo", for_moodle(f"{question.why} {ESSAY}"), format="html")
     in_text(node, "responsetemplate", "", format="html")
 
 

@@ -1,6 +1,8 @@
 """What a class is given: notebooks, marks, assignments, exam questions and pages to print."""
 
 import importlib.util
+import itertools
+import random
 import re
 import sys
 from pathlib import Path
@@ -14,6 +16,7 @@ from bnlib.course.kit.asking import exercises_of, find, notebooks
 from bnlib.course.kit.exercises import PredictionExercise, TestExercise, ValueExercise
 from bnlib.course.kit.marks import marks
 from bnlib.course.kit.markup import to_plain
+from bnlib.course.kit.verdicts import Verdict
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
@@ -34,6 +37,7 @@ def load(name):
 
 
 handout, questions, paper, answers = map(load, ("handout", "questions", "paper", "answers"))
+deck = load("slides")
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
@@ -137,6 +141,8 @@ def test_assignment_shows_no_solution_outside_its_marks(written, path):
 
 # ---------------------------------------------------------------- marks
 
+SAID = Verdict("right", "Right.")
+
 
 def test_marks_are_all_for_a_right_answer_and_half_for_a_known_wrong_turn(capsys):
     exercise = find("3.4")
@@ -166,6 +172,14 @@ def test_marks_of_a_test_are_the_share_of_wrong_layers_that_it_finds():
     assert marks("10.6", finds_only_the_first, of=len(exercise.wrong)) == 1
     assert marks("10.6", lambda layer: True) == 0
     assert marks("10.6", lambda layer: False) == 0
+
+
+def test_marks_lose_no_half_by_rounding(monkeypatch):
+    exercise = find("3.4")
+    for of, n in ((11, 22), (22, 22), (23, 23), (6, 9)):
+        for k in range(n + 1):
+            monkeypatch.setattr(type(exercise), "graded", lambda *_, k=k, n=n: (SAID, k / n))
+            assert marks("3.4", None, of=of) == 2 * of * k // n / 2
 
 
 def test_marks_count_a_guess_at_a_measurement_and_judge_an_answer():
@@ -203,7 +217,7 @@ SEEDS = range(1, 41)
 def test_bank_has_forty_questions_from_nearly_all_notebooks():
     for seed in SEEDS:
         bank = questions.bank(seed)
-        assert len(bank) == 40
+        assert (len(bank), sum(question.marks for question in bank)) == (40, 68)
         assert len({question.notebook for question in bank}) >= 14
         assert len({question.text for question in bank}) == 40
 
@@ -221,6 +235,100 @@ def test_wrong_turns_of_a_number_are_never_taken_for_right():
             assert wrong, question.name
             for answer in wrong:
                 assert abs(answer.text - right.text) > right.tolerance + answer.tolerance
+
+
+def test_wrong_turns_of_a_number_are_told_apart():
+    for seed in range(1, 201):
+        for _, name, _, function in questions.NUMBERS:
+            text, value, _, wrong = function(random.Random(f"{seed} {name}"))
+            found = [(value, "right"), *wrong]
+            for (one, said), (two, says) in itertools.combinations(found, 2):
+                near = questions.room_for(one) + questions.room_for(two)
+                assert said == says or abs(one - two) > near, text
+
+
+def test_half_marks_are_for_questions_of_more_than_one_step():
+    for question in questions.bank(1):
+        wrong = {answer.share for answer in question.answers if answer.share < 100}
+        if question.kind in ("numerical", "shortanswer"):
+            assert wrong == {questions.HALF if question.marks > 1 else 0}, question.name
+
+
+def test_whole_numbers_have_no_room():
+    for seed in SEEDS:
+        for question in questions.numerical(seed):
+            for answer in question.answers:
+                whole = abs(answer.text - round(answer.text)) < 1e-9
+                assert (answer.tolerance == 0) == whole, question.name
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The same, but the five hundred images came in on the day of the zeros",  # which same?
+        "A net with this layer reads 93 % of the digits.",
+        "A test set did not find the bug.",
+        "The kit says that all twelve points are met.",
+        "Another data set has four times the",
+        "At the rate that suits each net, BN changes $|G - G'|/|G|$ …",
+        "Sigmoids, BN after the last of them, rate 3: the net does not learn. What was enough",
+        "Two standardized features have correlation 0.95.",  # asked with a number
+        "What does `eval()` do to gradients?",  # gives an answer in words away
+    ],
+)
+def test_bank_leaves_out_what_does_not_stand_alone_or_is_asked_twice(text):
+    assert not questions.stands_alone(text)
+    assert not any(q.text.startswith(text) for seed in SEEDS for q in questions.bank(seed))
+
+
+def test_bank_may_draw_what_says_you_and_four():
+    assert questions.stands_alone("Your net has BN. Four devices share a batch.")
+
+
+def test_every_notebook_has_something_to_draw_from():
+    for number in range(1, 18):
+        quiz = questions.room(f"{number:02d}").QUIZ
+        assert any(questions.stands_alone(question.text) for question in quiz), number
+    for path in NOTEBOOKS[10:17]:
+        asked = questions.open_questions(cells_of(path))
+        assert any(questions.stands_alone(text) for text, _ in asked), path.name
+
+
+def matches(pattern, given):
+    """Does Moodle take what was given for this answer? A * stands for anything."""
+    parts = map(re.escape, pattern.split("*"))
+    return re.fullmatch(".*".join(parts), given, re.IGNORECASE) is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "share"),
+    [
+        ("the axes of BN for images", "(0, 2, 3)", 100),
+        ("the axes of BN for images", "(0,2,3)", 100),
+        ("the axes of BN for images", "(0, -2, -1)", 100),
+        ("the axes of BN for images", "(1,2,3)", 0),
+        ("the axes of BN for images", "(0, 1, 2, 3)", 0),
+        ("the switch to running statistics", "model.eval", 100),
+        ("the switch to running statistics", "net.eval()", 100),
+        ("the switch to running statistics", "net.train(mode=False)", 100),
+        ("the switch to running statistics", "model.train()", 0),
+        ("the switch to running statistics", "torch.no_grad()", 0),
+    ],
+)
+def test_words_are_taken_as_they_are_written(name, given, share):
+    (question,) = (q for q in questions.in_words() if q.name == name)
+    found = next((a for a in question.answers if matches(a.text, given)), None)
+    assert found is not None or given == "(0, 1, 2, 3)"
+    assert (found.share if found else 0) == share
+
+
+def test_essays_tell_the_reader_how_to_mark():
+    bank = questions.bank(1)
+    essays = [question for question in bank if question.kind == "essay"]
+    assert {question.marks for question in essays} == {4}
+    assert questions.markdown(bank, answers=True).count(questions.ESSAY) == len(essays) == 3
+    assert questions.moodle(bank).count(questions.ESSAY) == 3
+    assert questions.ESSAY not in questions.markdown(bank, answers=False)
 
 
 def number_of(name, seed):
@@ -398,6 +506,51 @@ def test_every_lecture_has_a_plan_of_its_board(path):
     text = (handout.SOURCES / "boards" / f"{path.name[:2]}.md").read_text(encoding="utf-8")
     places = [place[1].lower() for place in paper.BOARDS.finditer(text)]
     assert list(dict.fromkeys(places)) == ["left", "middle", "right"]
+
+
+def rows_of_the_lecture():
+    """[(from, to, decks, titles)] of the plan of one lecture."""
+    text = (ROOT / "notebooks" / "for_lecturers.md").read_text(encoding="utf-8")
+    row = r"^\| (\d+)–(\d+) \| ([\d, ]+) \| ([^|]*) \|"
+    for start, end, decks, slides in re.findall(row, text, re.MULTILINE):
+        yield int(start), int(end), decks.split(", "), re.findall("“([^”]+)”", slides)
+
+
+def named(title, decks):
+    """The slides of some decks whose title begins with these words."""
+    found = [
+        slide
+        for path in NOTEBOOKS
+        if path.name[:2] in decks
+        for slide in deck.slides_of(cells_of(path))
+    ]
+    return [s for s in found if s.heading.startswith(title) and not s.is_tally]
+
+
+def test_one_lecture_has_time_for_every_slide_that_it_names():
+    rows = list(rows_of_the_lecture())
+    assert [start for start, *_ in rows] + [45] == [0] + [end for _, end, *_ in rows]
+    for start, end, decks, titles in rows:
+        slides = [named(title, decks) for title in titles]
+        assert [len(found) for found in slides] == [1] * len(titles), titles
+        assert sum(found[0].entry["minutes"] for found in slides) <= end - start, titles
+
+
+@each_notebook
+def test_demonstration_names_slides_and_explorers_that_exist(path):
+    guide = (ROOT / "notebooks" / "for_lecturers.md").read_text(encoding="utf-8")
+    part = guide.split(f"### {path.name[:2]} · ")[1].split("### ")[0]
+    (told,) = re.findall(r"^\*\*The one demonstration\.\*\* (.+)$", part, re.MULTILINE)
+    explorers = re.findall("Explorer “([^”]+)”", path.read_text(encoding="utf-8"))
+    for name in re.findall('"([^"]+)"', told):
+        assert name in explorers or len(named(name, [path.name[:2]])) == 1, name
+
+
+@each_notebook
+def test_board_is_wiped_before_a_slide_of_its_deck(path):
+    text = (handout.SOURCES / "boards" / f"{path.name[:2]}.md").read_text(encoding="utf-8")
+    for title in re.findall(r'^\*Wipe [^\n]* before "([^"]+)"', text, re.MULTILINE):
+        assert len(named(title, [path.name[:2]])) == 1, title
 
 
 def test_without_a_browser_it_says_what_to_install(monkeypatch):

@@ -35,4 +35,4 @@ def marks(number, answer=None, of=None):
         warnings.simplefilter("ignore")
         verdict, share = exercise.graded(answer, np.random.default_rng(0))
     print(verdict.plain)
-    return int(2 * of * share) / 2  # whole and half marks
+    return int(2 * of * share + 1e-9) / 2  # whole and half marks; 15/22 of 11 are 7.5, not 7
