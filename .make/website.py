@@ -182,19 +182,23 @@ def highlighted(code):
     return highlight(code, PythonLexer(), HtmlFormatter(wrapcode=True)).strip()
 
 
+def coloured(text):
+    """HTML whose listings are highlighted as those of the page's cells."""
+    return re.sub(
+        r"<pre><code>(.*?)</code></pre>",
+        lambda m: highlighted(html.unescape(m[1])),
+        text,
+        flags=re.DOTALL,
+    )
+
+
 def folded(parts):
     """[(label, HTML)] as <details>, each of them inside the one before it."""
     (name, inside), *more = parts
-    inside = re.sub(
-        r"<pre><code>(.*?)</code></pre>",
-        lambda m: highlighted(html.unescape(m[1])),
-        inside,
-        flags=re.DOTALL,
-    )
     rest = folded(more) if more else ""
     return (
         f'<details class="bn-folded {TYPESET}"><summary>{html.escape(name)}</summary>\n'
-        f"{inside}{rest}</details>"
+        f"{coloured(inside)}{rest}</details>"
     )
 
 
@@ -237,11 +241,13 @@ def quiz_page(notebook):
     return "\n".join([*lines, "</div>"])
 
 
-ASKS = re.compile(r"""\b(hint|solution|settle|quiz)\(\s*["']([\d.]+)["']""")
+ASKS = re.compile(r"""\b(hint|solution|settle|quiz|model_report)\(\s*["']([\w.]+)["']""")
+# what a stored cell says of a learner's own work: on a page nobody attempts or solves anything
+OF_A_LEARNER = re.compile(r"Not attempted yet|^\d+ (?: +\d+ )?of \d+ (?:exercises )?solved")
 
 
 def told(source):
-    """What the widgets behind hint, solution, settle and quiz hold: HTML for each call."""
+    """What the widgets behind hint, solution, settle, quiz and model_report hold, as HTML."""
     from bnlib.course.kit.asking import find
 
     pages = []
@@ -252,6 +258,10 @@ def told(source):
             pages.append(folded(find(number).show_solution().parts))
         elif action == "settle":
             pages.append(settled(find(number)))
+        elif action == "model_report":
+            from bnlib.course.nb16 import model_report
+
+            pages.append(folded(model_report(number).parts))
         else:
             pages.append(quiz_page(number))
     return pages
@@ -334,9 +344,10 @@ class Page:
             metadata = output.get("metadata", {}).get("image/png", {})
             return figure(picture, metadata, address)
         if "text/html" in data:
-            text = without_style(joined(data["text/html"]))
-            if "Not attempted yet" in plain or re.fullmatch(r"[\d,]+ steps", plain):
-                return ""  # on a page nobody attempts it, and nothing is under way
+            text = coloured(without_style(joined(data["text/html"])))
+            if OF_A_LEARNER.search(plain) or re.fullmatch(r"[\d,]+ steps", plain):
+                return ""  # nor is anything under way
+            text = text.replace("<table>", '<table class="table">')
             return f'<div class="bn-html {TYPESET}">{text}</div>'
         return f'<pre class="bn-output">{html.escape(plain.rstrip())}</pre>' if plain else ""
 
@@ -353,6 +364,7 @@ def bar(notebook, repository):
     links += [
         f'<a href="notebooks/{notebook.path.name}" download>Download this notebook</a>',
         f"<span>{reading_minutes(notebook.prose)} minutes to read</span>",
+        "<span>Nothing runs here: results are stored.</span>",
     ]
     return '<p class="bn-bar">' + "\n".join(links) + "</p>"
 
@@ -383,7 +395,8 @@ def front_page(notebooks):
     lines += [
         "**To read and play**, start at the first notebook below: nothing needs to be installed.",
         "Hints, solutions and the answers to quizzes are folded; explorers can be moved, by the",
-        "arrow keys too. **To write your own layer**, run the notebooks: each page says how.",
+        "arrow keys too. **To write your own layer**, run the notebooks: the README of their",
+        "repository says how. On these pages nothing runs: below its code stands what a cell gave.",
         "",
         "## The map of the course",
         "",

@@ -63,13 +63,22 @@ def test_page_asks_nobody_to_run_a_cell_in_order_to_read(page):
     assert not re.search("run this cell to open it|Not attempted yet", page[2])
 
 
+def test_page_counts_nobodys_solved_exercises(page):
+    assert not re.search(r"\d of \d+ (exercises )?solved", page[2])
+
+
 def test_page_folds_what_a_kernel_would_tell(page):
     path, _, text = page
     stored = [site.joined(o.get("data", {}).get("text/plain", "")) for o in outputs(path)]
-    names = re.findall(r"((?:Hint for|Solution of|The answer to) [\d.]+): run", "\n".join(stored))
+    folded = r"((?:Hint for|Solution of|The answer to|Report) [\w.]+): run"
+    names = re.findall(folded, "\n".join(stored))
     assert names
     for name in names:
         assert f"<summary>{name}</summary>" in text
+
+
+def test_page_highlights_every_listing(page):
+    assert "<pre><code>" not in page[2]
 
 
 def test_page_holds_the_whole_quiz(page):
@@ -160,6 +169,10 @@ def test_link_into_the_repository_leads_to_github_where_its_name_is_known():
 def test_page_of_a_text_has_one_title():
     text = "# A\n\n## b\n\n```sh\n# a comment\n```\n\n# C\n\n## d\n"
     assert site.one_title(text) == text.replace("## d", "### d").replace("# C", "## C")
+
+
+def test_bar_says_that_nothing_runs_on_a_page():
+    assert "Nothing runs here" in site.bar(site.read(STORED[0]), None)
 
 
 def test_bar_offers_only_what_is_there():

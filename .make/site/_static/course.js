@@ -11,5 +11,25 @@ function reachable() {
     if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
     else box.removeAttribute("tabindex");
 }
-addEventListener("load", () => (window.MathJax?.startup?.promise ?? Promise.resolve()).then(reachable));
+
+// A full stop or a comma stays on the line of the formula before it.
+function joined() {
+  for (const formula of document.querySelectorAll("mjx-container:not([display])")) {
+    const box = formula.closest("span.math") ?? formula;
+    const after = box.nextSibling;
+    const mark = after?.nodeType === Node.TEXT_NODE && after.data.match(/^[.,;:!?)\]’”]+/);
+    if (!mark) continue;
+    const line = document.createElement("span");
+    line.style.whiteSpace = "nowrap";
+    box.before(line);
+    after.splitText(mark[0].length);
+    line.append(box, after);
+  }
+}
+
+addEventListener("load", async () => {
+  await window.MathJax?.startup?.promise;
+  joined();
+  reachable();
+});
 addEventListener("resize", reachable);
