@@ -91,8 +91,9 @@ def cell(one):
         return ""
     asks = re.search(r"^(check|progress|certificate)\(", source, re.MULTILINE)
     outputs = [] if asks else [output(found) for found in one.get("outputs", ())]
-    small = " class='claims'" if re.search(r"^claim\(", source, re.MULTILINE) else ""
-    return f"<div{small}>{code(source)}{''.join(outputs)}</div>"
+    claims = re.search(r"^claim\(", source, re.MULTILINE)
+    name = " class='answer'" if asks else " class='claims'" if claims else ""
+    return f"<div{name}>{code(source)}{''.join(outputs)}</div>"
 
 
 def page(title, body, kind=""):

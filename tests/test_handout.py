@@ -505,6 +505,11 @@ def test_paper_keeps_marks_with_their_formula_behind_a_shown_one():
     assert re.findall("<span class='whole'>(.*?)</span>", page) == ["$c$,", "($e$", "$f$)."]
 
 
+def test_paper_keeps_the_cell_of_an_answer_on_a_page():
+    cell = {"cell_type": "code", "source": 'x = ...\ncheck("1.1", x)', "outputs": []}
+    assert paper.cell(cell).startswith("<div class='answer'>")
+
+
 def test_paper_leaves_out_bars_and_what_a_screen_counts():
     shown = {"output_type": "display_data", "metadata": {}, "data": {"text/plain": "1,000 steps"}}
     assert paper.output({**shown, "data": {"text/html": "<b/>", **shown["data"]}}) == ""
