@@ -92,6 +92,8 @@ def for_instructors(cells):
             found.append(note(f"instructor-{number[0].replace('.', '-')}", text))
         if quiz := re.search(r'\bquiz\("(\d\d)"\)', source):
             found.append(note("instructor-quiz", about_quiz(quiz[1])))
+        for letter, text in report_on_paper(cell, parts=2):
+            found.append(note(f"instructor-report-{letter}", text))
     return found
 
 
@@ -102,7 +104,9 @@ def numbers(cells):
 def table_of_marks(cells):
     found = [exercise_of(number) for number in numbers(cells)]
     total, minutes = sum(e.worth for e in found), sum(e.minutes for e in found)
-    rows = [f"| {e.id} | {e.title} | {kind(e)} | {e.worth} | {e.minutes} |" for e in found]
+    rows = [
+        f"| {e.id} | {in_table(e.title)} | {kind(e)} | {e.worth} | {e.minutes} |" for e in found
+    ]
     return "\n".join([
         "### For the instructor",
         "",
@@ -116,6 +120,10 @@ def table_of_marks(cells):
         "what the notebook will measure gets its mark for being made. The minutes are a rule of "
         "thumb for each kind of exercise.",
     ])  # fmt: skip
+
+
+def in_table(text):
+    return text.replace("|", r"\|")
 
 
 KINDS = {
@@ -156,14 +164,14 @@ def about_exercise(exercise):
         lines += [
             f"**{title}**",
             "",
-            *(f"- *{name}:* {one_line(says)}" for name, says in turns),
+            *(f"- *{name}:* {one_line(says)}" for name, says in fewer(turns)),
             "",
         ]
     if says := slips_of(exercise):
         lines += [
             "**Slips that the check finds by itself, and what it says**",
             "",
-            " · ".join(says),
+            " · ".join(together(says)),
         ]
     return "\n".join(lines).rstrip()
 
@@ -190,12 +198,37 @@ def wrong_turns(exercise):
     return groups
 
 
+NUMBERS = re.compile(r"[\d.,() ]+")
+
+
+def fewer(turns):
+    """Wrong turns of which five or more differ in numbers alone as one, the first."""
+    groups = {}
+    for turn in turns:
+        groups.setdefault(NUMBERS.sub(" ", turn[1]), []).append(turn)
+    for group in groups.values():
+        if len(group) < 5:
+            yield from group
+        else:
+            yield f"{group[0][0]}, and {len(group) - 1} more like it", group[0][1]
+
+
 def slips_of(exercise):
     """What the check says to the slips that it plants in the solution by rule; [] without any."""
     from bnlib.course.kit.slips import slips
 
     found = slips(exercise.solution) if hasattr(exercise, "inputs") else ()
     return list(dict.fromkeys(one_line(slip.says) for slip in found))
+
+
+def together(says):
+    """Sentences that differ only in the code they name as one, the first, with the others' code."""
+    groups = {}
+    for one in says:
+        groups.setdefault(re.sub("`[^`]+`", "", one), []).append(one)
+    for first, *others in groups.values():
+        codes = [" and ".join(dict.fromkeys(re.findall("`[^`]+`", one))) for one in others]
+        yield f"{first} (The same of {', '.join(codes)}.)" if codes else first
 
 
 def about_quiz(number):
@@ -221,17 +254,32 @@ def quiz_on_paper(cell):
         for letter, (option, *_) in zip("abcdefgh", question.shuffled(), strict=False):
             lines.append(f"- {letter}) {one_line(option)}")
         lines.append("")
-    return {"cell_type": "markdown", "metadata": {}, "source": "\n".join(lines)}
+    return {"cell_type": "markdown", "metadata": {"bnlib": "quiz"}, "source": "\n".join(lines)}
+
+
+def report_on_paper(cell, parts):
+    """[(letter, Markdown)]: a model report of notebook 16, its marks too with parts=2; or []."""
+    from bnlib.course import nb16
+
+    found = []
+    for letter in re.findall(r'\bmodel_report\("(\w)"\)', cell["source"]):
+        shown = nb16.model_report(letter).parts[:parts]
+        found.append((letter, "\n\n".join(f"**{name}**\n\n{text}" for name, text in shown)))
+    return found
 
 
 def for_print(cells):
-    """Students' cells as they are printed: the quiz is added, folded answers are left out."""
+    """Students' cells as they are printed: the quiz and the model reports are added, folded answers
+    are left out."""
     found = []
     for cell in cells:
         if cell["cell_type"] == "markdown":
             text = re.sub(r"<details>.*?</details>", "", cell["source"], flags=re.DOTALL)
             cell = {**cell, "source": text}
         found += [cell, quiz] if (quiz := quiz_on_paper(cell)) else [cell]
+        if cell["cell_type"] == "code":
+            for _, text in report_on_paper(cell, parts=1):
+                found.append({"cell_type": "markdown", "metadata": {}, "source": text})
     return found
 
 

@@ -20,7 +20,13 @@ from website import highlighted, without_style
 
 CSS = Path(__file__).resolve().parent / "handout" / "paper.css"
 ASKS = re.compile(r'\s*((hint|solution|settle|quiz|check)\("[\d.]+".*\)\s*)+')
-FORMULA = re.compile(r"\$[^$]+\$([.,;:?!)]*)")  # and what must stand on its line
+SHOWN = r"\$\$.*?\$\$"  # a formula on lines of its own
+FORMULA = re.compile(rf"{SHOWN}|(\(?)\$[^$]+\$([.,;:?!)]*)", re.DOTALL)  # with its marks
+LEADS = re.compile(  # a paragraph that belongs to what follows
+    r"<p>(?=<strong>(?:Exercise \d|[^<]*</strong></p>)|(?:(?!</?p>).)*:(?:</\w+>)*</p>)", re.DOTALL
+)
+ENDS = re.compile(r"<p>(?=<strong>(?:Next|Back to))")
+STEPS = re.compile(r"[\d,]+ steps")  # what is left of a bar that showed progress
 MATHJAX = """<script>MathJax = {tex: {inlineMath: [["$", "$"], ["\\\\(", "\\\\)"]],
 packages: {"[-]": ["noerrors", "noundefined"]}},
 options: {enableMenu: false, a11y: {inTabOrder: false}}};</script><script src="%s"></script>"""
@@ -34,12 +40,16 @@ def markdown(text):
     address, for on paper they lead nowhere; what is folded is open."""
     from nbconvert.filters.markdown_mistune import markdown2html_mistune
 
+    text = text.replace("⏩", "▶▶")  # few fonts have it
     text = re.sub(r"</summary>[ \t]*\n?(?!\n)", "</summary>\n\n", text)  # what is folded is
     text = re.sub(r"(?<!\n)\n?</details>", "\n\n</details>", text)  # Markdown, too
     page = str(markdown2html_mistune(text))
     page = re.sub(r'<a class="anchor-link".*?</a>', "", page)
     page = re.sub(r'<a href="(?!https?://)[^"]*">(.*?)</a>', r"\1", page, flags=re.DOTALL)
-    page = FORMULA.sub(lambda m: f"<span class='whole'>{m[0]}</span>" if m[1] else m[0], page)
+    page = FORMULA.sub(
+        lambda m: f"<span class='whole'>{m[0]}</span>" if m[1] or m[2] else m[0], page
+    )
+    page = ENDS.sub("<p class='ends'>", LEADS.sub("<p class='leads'>", page))
     return page.replace("<details>", "<details open>")
 
 
@@ -59,6 +69,8 @@ def output(found):
         width = f' width="{about["width"]}"' if about.get("width") else ""
         picture = joined(data["image/png"]).strip()
         return f'<img src="data:image/png;base64,{picture}" alt="{alt}"{width}>'
+    if STEPS.fullmatch(text):
+        return ""
     if text.startswith("Explorer “"):
         return f"<p class='play'>▶ {html.escape(text)} <em>Move it in the notebook.</em></p>"
     if "text/html" in data and not text.startswith("Figure: its text"):
@@ -69,7 +81,7 @@ def output(found):
 
 
 def cell(one):
-    """A cell as HTML. Of a cell that asks the code alone: what was said is for the screen."""
+    """A cell as HTML. Of a cell that asks or counts the code alone: the rest is for the screen."""
     source = joined(one["source"])
     kind = one.get("metadata", {}).get("bnlib", "")
     if one["cell_type"] == "markdown":
@@ -77,10 +89,11 @@ def cell(one):
         return f'<div class="{kind}">{text}</div>' if kind else text
     if ASKS.fullmatch(source):
         return ""
-    asks = re.search(r"^check\(", source, re.MULTILINE)
+    asks = re.search(r"^(check|progress|certificate)\(", source, re.MULTILINE)
     outputs = [] if asks else [output(found) for found in one.get("outputs", ())]
-    small = " class='claims'" if re.search(r"^claim\(", source, re.MULTILINE) else ""
-    return f"<div{small}>{code(source)}{''.join(outputs)}</div>"
+    claims = re.search(r"^claim\(", source, re.MULTILINE)
+    name = " class='answer'" if asks else " class='claims'" if claims else ""
+    return f"<div{name}>{code(source)}{''.join(outputs)}</div>"
 
 
 def page(title, body, kind=""):
