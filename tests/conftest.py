@@ -24,6 +24,8 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+sys.path.append(str(Path(__file__).resolve().parent / "support"))  # what test files import
+
 
 class Batch(NamedTuple):
     """What one batch-normalization step takes: NumPy arrays, gamma ≠ 1, beta ≠ 0, random dy."""

@@ -6,12 +6,11 @@ Students hand in the cells that are marked and the set-up; one notebook is hande
 """
 
 import csv
-import importlib.util
 import json
-import sys
 from pathlib import Path
 
 import pytest
+from loading import load
 
 from bnlib.course.kit.asking import exercises_of, find
 from bnlib.course.kit.exercises import PredictionExercise, TestExercise, ValueExercise
@@ -24,19 +23,6 @@ NOTEBOOKS = [  # one process marks what one fixture needs
     for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 ]
 WHOLE = "03"
-
-
-def load(name):
-    """A script of .make/, which is no package, as a module."""
-    before = list(sys.path)
-    spec = importlib.util.spec_from_file_location(f"make_{name}", ROOT / ".make" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(ROOT / ".make"))
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        sys.path[:] = before
-    return module
 
 
 handout, answers, grader = load("handout"), load("answers"), load("grader")

@@ -1,7 +1,6 @@
 """What a class is given: notebooks, marks, assignments, exam questions and pages to print."""
 
 import html
-import importlib.util
 import itertools
 import random
 import re
@@ -12,6 +11,7 @@ import nbformat
 import numpy as np
 import pytest
 import torch
+from loading import load
 
 from bnlib.course.kit.asking import exercises_of, find, notebooks
 from bnlib.course.kit.exercises import PredictionExercise, TestExercise, ValueExercise
@@ -21,20 +21,6 @@ from bnlib.course.kit.verdicts import Verdict
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
-
-
-def load(name):
-    """A script of .make/, which is no package, as a module."""
-    before = list(sys.path)
-    spec = importlib.util.spec_from_file_location(f"make_{name}", ROOT / ".make" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    sys.path.insert(0, str(ROOT / ".make"))
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        sys.path[:] = before
-    return module
 
 
 handout, questions, paper, answers = map(load, ("handout", "questions", "paper", "answers"))

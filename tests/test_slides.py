@@ -1,31 +1,16 @@
 """The decks before any browser: what the cells' metadata makes of a notebook."""
 
 import html
-import importlib.util
 import json
 import re
-import sys
 from pathlib import Path
 
 import pytest
+from loading import load
 
 ROOT = Path(__file__).resolve().parent.parent
 STORED = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 PICTURE = "iVBORw0KGgoAAAANSUhEUgAAAAIAAAABCAQAAABeK7cBAAAAC0lEQVR42mNk+A8AAQgBAQ4AAAAASUVORK5CYII="
-
-
-def load(name):
-    """A script of .make/, which is no package, as a module."""
-    before = list(sys.path)
-    spec = importlib.util.spec_from_file_location(f"make_{name}", ROOT / ".make" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(ROOT / ".make"))
-    sys.modules[spec.name] = module  # dataclasses look it up
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        sys.path[:] = before
-    return module
 
 
 slides = load("slides")

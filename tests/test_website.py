@@ -2,33 +2,20 @@
 
 import hashlib
 import html
-import importlib.util
+import importlib
 import io
 import json
 import re
 import subprocess
-import sys
 import tarfile
 from pathlib import Path
 
 import nbformat
 import pytest
+from loading import load
 
 ROOT = Path(__file__).resolve().parent.parent
 STORED = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
-
-
-def load(name):
-    """A script of .make/, which is no package, as a module."""
-    before = list(sys.path)
-    spec = importlib.util.spec_from_file_location(f"make_{name}", ROOT / ".make" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(ROOT / ".make"))
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        sys.path[:] = before
-    return module
 
 
 site, drawn, vendor = load("website"), load("frames"), load("vendor")

@@ -4,29 +4,15 @@ HANDOUT_NOTEBOOKS="03 05" prints these; without it one notebook is printed.
 """
 
 import concurrent.futures
-import importlib.util
 import os
 import re
-import sys
 from pathlib import Path
 
 import pytest
+from loading import load
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = os.environ.get("HANDOUT_NOTEBOOKS", "05").split()
-
-
-def load(name):
-    """A script of .make/, which is no package, as a module."""
-    before = list(sys.path)
-    spec = importlib.util.spec_from_file_location(f"make_{name}", ROOT / ".make" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(ROOT / ".make"))
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        sys.path[:] = before
-    return module
 
 
 def aside(function, *words):
