@@ -4,19 +4,17 @@ import datetime
 import json
 import re
 import shutil
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import nbformat
 import pytest
+from loading import load
 
 ROOT = Path(__file__).resolve().parents[1]
 TODAY = datetime.date.today().isoformat()
 NAME = "05_where.ipynb"
 
-spec = spec_from_file_location("make_copies", ROOT / ".make" / "copies.py")
-tool = module_from_spec(spec)
-spec.loader.exec_module(tool)
+tool = load("copies")
 
 TITLE = ("title", "# Where")
 SETUP = ("setup", "import numpy as np")

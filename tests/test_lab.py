@@ -4,20 +4,12 @@ import json
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
+from loading import load
 
 ROOT = Path(__file__).resolve().parents[1]
-
-
-def load(name):
-    """A script of .make/, which is no package, as a module."""
-    spec = spec_from_file_location(f"make_{name}", ROOT / ".make" / f"{name}.py")
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 lab = load("lab")

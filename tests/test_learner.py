@@ -10,13 +10,13 @@ other people's packages, whose import takes the longest. And figures are made, w
 no pixel of them is: tests/test_notebooks.py looks at those.
 """
 
-import importlib.util
 import itertools
 import json
 import re
 from pathlib import Path
 
 import pytest
+from loading import load
 
 from bnlib.course.kit.asking import exercises_of
 
@@ -33,13 +33,6 @@ for name in ["", *sys.modules]:
 del sys, FigureCanvasAgg, name
 """
 MINE = re.compile(r'\bmine\("\w+"\)')
-
-
-def load(name):
-    spec = importlib.util.spec_from_file_location(f"make_{name}", ROOT / ".make" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 tool, answers = load("notebooks"), load("answers")

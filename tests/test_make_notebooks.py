@@ -6,12 +6,12 @@ import json
 import os
 import random
 import sys
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import nbformat
 import numpy as np
 import pytest
+from loading import load
 from PIL import Image
 
 from bnlib.course.kit.figures import fast_png
@@ -21,9 +21,7 @@ WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 v4 = nbformat.v4
 
-spec = spec_from_file_location("make_notebooks", ROOT / ".make" / "notebooks.py")
-tool = module_from_spec(spec)
-spec.loader.exec_module(tool)
+tool = load("notebooks")
 
 
 def text_of(*cells, **metadata):

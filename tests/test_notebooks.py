@@ -22,12 +22,12 @@ import urllib.parse
 from dataclasses import dataclass, field
 from functools import cached_property
 from html.parser import HTMLParser
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import nbformat
 import numpy as np
 import pytest
+from loading import load
 
 Image = pytest.importorskip("PIL.Image")
 nbval = pytest.importorskip("nbval.plugin")
@@ -55,9 +55,7 @@ HELD = {f"{n:02d}" for n in range(18)}  # notebooks whose glossary links are hel
 GLOSSARY = "00_start_here.ipynb"
 ORDINARY = {"02": {"unit"}, "03": {"units"}}  # words that mean first a degree or a gram there
 
-spec = spec_from_file_location("make_notebooks", ROOT / ".make" / "notebooks.py")
-tool = module_from_spec(spec)
-spec.loader.exec_module(tool)
+tool = load("notebooks")
 
 
 @dataclass(frozen=True)
